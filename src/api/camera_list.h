@@ -1,0 +1,33 @@
+// What the API may ask about cameras, implemented by whoever runs them.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "record/recorder.h"
+#include "stream/camera_stream.h"
+
+namespace miharu::api {
+
+struct CameraStatus {
+  std::string name;
+  bool record = true;
+  stream::StreamStatus stream;
+  record::RecorderStatus recorder;
+};
+
+// One word for people, metrics and JSON: recording, connecting, waiting, disk_trouble, off.
+std::string_view state_of(const CameraStatus& camera);
+// Why a camera that should record does not; nothing when it does.
+std::optional<std::string> trouble_of(const CameraStatus& camera);
+
+// Thread-safe.
+class CameraList {
+ public:
+  virtual ~CameraList() = default;
+  [[nodiscard]] virtual std::vector<CameraStatus> cameras() const = 0;  // in the order of the configuration
+  [[nodiscard]] virtual bool has(std::string_view camera) const = 0;
+};
+
+}  // namespace miharu::api

@@ -1,0 +1,46 @@
+// GET /api/v1/events: server-sent events (HTML Living Standard 9.2) for changes of cameras.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <boost/asio/steady_timer.hpp>
+
+#include "api/camera_list.h"
+#include "net/event_loop.h"
+#include "net/http.h"
+
+namespace miharu::api {
+
+// Lives on the control thread. Looks at the cameras once a second, and only while somebody listens.
+class Events {
+ public:
+  static constexpr size_t kMaxListeners = 64;
+  static constexpr int kKeepAliveSeconds = 15;
+
+  Events(net::EventLoop& loop, const CameraList& cameras) : cameras_(cameras), timer_(loop.context()) {}
+
+  // `sees` tells which cameras this listener may know of. False when there are too many listeners.
+  bool add(std::shared_ptr<net::HttpExchange::Stream> stream, std::function<bool(const std::string&)> sees);
+  void stop();
+
+ private:
+  struct Listener {
+    std::shared_ptr<net::HttpExchange::Stream> stream;
+    std::function<bool(const std::string&)> sees;
+    std::map<std::string, std::string> told;  // the last state of each camera
+  };
+  void look();
+  void schedule();
+
+  const CameraList& cameras_;
+  boost::asio::steady_timer timer_;
+  std::vector<Listener> listeners_;
+  bool scheduled_ = false;
+  int idle_seconds_ = 0;
+};
+
+}  // namespace miharu::api

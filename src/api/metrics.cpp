@@ -1,0 +1,173 @@
+#include "api/metrics.h"
+
+#include <sys/resource.h>
+
+#include <functional>
+
+#include <fmt/format.h>
+#include <prometheus/metric_family.h>
+#include <prometheus/text_serializer.h>
+#include <boost/json.hpp>
+
+namespace miharu::api {
+namespace {
+
+using prometheus::ClientMetric;
+using prometheus::MetricFamily;
+using prometheus::MetricType;
+
+class Families {
+ public:
+  void add(const std::string& name, const std::string& help, MetricType type) {
+    families_.push_back({name, help, type, {}});
+  }
+  void value(double value, std::vector<ClientMetric::Label> labels) {
+    ClientMetric metric;
+    metric.label = std::move(labels);
+    if (families_.back().type == MetricType::Counter) {
+      metric.counter.value = value;
+    } else {
+      metric.gauge.value = value;
+    }
+    families_.back().metric.push_back(std::move(metric));
+  }
+  // One value a camera.
+  void cameras(const std::string& name, const std::string& help, MetricType type,
+               const std::vector<CameraStatus>& all, const std::function<double(const CameraStatus&)>& of) {
+    add(name, help, type);
+    for (const CameraStatus& camera : all) value(of(camera), {{"camera", camera.name}});
+  }
+  [[nodiscard]] std::string text() const { return prometheus::TextSerializer().Serialize(families_); }
+
+ private:
+  std::vector<MetricFamily> families_;
+};
+
+}  // namespace
+
+std::string metrics_text(const std::vector<CameraStatus>& cameras, const net::HttpServerStats& http) {
+  Families out;
+  constexpr auto kCounter = MetricType::Counter;
+  constexpr auto kGauge = MetricType::Gauge;
+  const auto count = [](uint64_t value) { return static_cast<double>(value); };
+
+  out.add("miharu_camera_state", "1 for the state that the camera is in", kGauge);
+  for (const CameraStatus& camera : cameras)
+    out.value(1, {{"camera", camera.name}, {"state", std::string(state_of(camera))}});
+  out.cameras("miharu_camera_bytes_total", "bytes received from the camera", kCounter, cameras,
+              [&](const auto& c) { return count(c.stream.source.bytes); });
+  out.cameras("miharu_camera_packets_total", "RTP packets received", kCounter, cameras,
+              [&](const auto& c) { return count(c.stream.source.packets); });
+  out.cameras("miharu_camera_packets_lost_total", "RTP packets missing", kCounter, cameras,
+              [&](const auto& c) { return count(c.stream.source.packets_lost); });
+  out.cameras("miharu_camera_frames_total", "frames received", kCounter, cameras,
+              [&](const auto& c) { return count(c.stream.source.frames); });
+  out.cameras("miharu_camera_frames_damaged_total", "frames of which a part was lost", kCounter, cameras,
+              [&](const auto& c) { return count(c.stream.source.frames_damaged); });
+  out.cameras("miharu_camera_connects_total", "sessions begun with the camera", kCounter, cameras,
+              [&](const auto& c) { return count(c.stream.source.connects); });
+  out.cameras("miharu_camera_bits_per_second", "bitrate of the last seconds", kGauge, cameras,
+              [](const auto& c) { return c.stream.bits_per_second; });
+  out.cameras("miharu_camera_frames_per_second", "pictures of the last seconds", kGauge, cameras,
+              [](const auto& c) { return c.stream.frames_per_second; });
+  out.cameras("miharu_camera_gop_seconds", "time between the last two key frames", kGauge, cameras,
+              [](const auto& c) { return c.stream.gop_seconds; });
+  out.cameras("miharu_camera_clock_error_seconds",
+              "arrival against placement of the least-delayed frame of the last 10 s", kGauge, cameras,
+              [](const auto& c) { return std::chrono::duration<double>(c.stream.clock_error).count(); });
+  out.add("miharu_camera_oddities_total",
+          "deviations from the standards that were tolerated, by the id of docs/quirks.md", kCounter);
+  for (const CameraStatus& camera : cameras) {
+    for (const auto& [quirk, times] : camera.stream.source.oddities)
+      out.value(count(times), {{"camera", camera.name}, {"quirk", quirk}});
+  }
+  out.cameras("miharu_recorded_bytes_total", "bytes written", kCounter, cameras,
+              [&](const auto& c) { return count(c.recorder.bytes); });
+  out.cameras("miharu_recorded_objects_total", "objects finished", kCounter, cameras,
+              [&](const auto& c) { return count(c.recorder.objects); });
+  out.cameras("miharu_recorded_frames_total", "frames handed to the recording", kCounter, cameras,
+              [&](const auto& c) { return count(c.recorder.frames); });
+  out.cameras("miharu_recording_frames_dropped_total", "frames not recorded because of the disk", kCounter,
+              cameras, [&](const auto& c) { return count(c.recorder.frames_dropped); });
+  out.cameras("miharu_recording_queued_bytes", "bytes that wait for the disk", kGauge, cameras,
+              [&](const auto& c) { return count(c.recorder.queued_bytes); });
+  out.cameras("miharu_recorded_until_seconds", "end of the recording, Unix time", kGauge, cameras,
+              [](const auto& c) {
+                return c.recorder.recorded_until
+                           ? static_cast<double>(base::to_unix_ms(*c.recorder.recorded_until)) / 1000
+                           : 0.0;
+              });
+
+  out.add("miharu_http_requests_total", "requests answered", kCounter);
+  out.value(count(http.requests), {});
+  out.add("miharu_http_bad_requests_total", "requests that were malformed or over a limit", kCounter);
+  out.value(count(http.bad_requests), {});
+  out.add("miharu_http_timeouts_total", "connections ended by a deadline", kCounter);
+  out.value(count(http.timeouts), {});
+  out.add("miharu_http_connections_refused_total", "connections over a limit", kCounter);
+  out.value(count(http.refused), {});
+  out.add("miharu_http_connections", "connections open now", kGauge);
+  out.value(count(http.open), {});
+  out.add("miharu_http_sent_bytes_total", "bytes sent", kCounter);
+  out.value(count(http.bytes_sent), {});
+
+  struct rusage usage {};
+  getrusage(RUSAGE_SELF, &usage);
+  const auto seconds_of = [](const timeval& time) {
+    return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
+  };
+  out.add("process_cpu_seconds_total", "user and system time", kCounter);
+  out.value(seconds_of(usage.ru_utime) + seconds_of(usage.ru_stime), {});
+  out.add("process_max_resident_memory_bytes", "largest resident size so far", kGauge);
+  out.value(static_cast<double>(usage.ru_maxrss) * 1024, {});
+  return out.text();
+}
+
+std::vector<std::string> not_ready_reasons(const std::vector<CameraStatus>& cameras) {
+  std::vector<std::string> reasons;
+  for (const CameraStatus& camera : cameras) {
+    if (const auto trouble = trouble_of(camera))
+      reasons.push_back(fmt::format("{}: {}", camera.name, *trouble));
+  }
+  return reasons;
+}
+
+std::string cameras_json(const std::vector<CameraStatus>& cameras) {
+  boost::json::object root;
+  boost::json::array& list = root["cameras"].emplace_array();
+  for (const CameraStatus& camera : cameras) {
+    boost::json::object each;
+    each["name"] = camera.name;
+    each["state"] = state_of(camera);
+    each["record"] = camera.record;
+    boost::json::array& codecs = each["codecs"].emplace_array();
+    if (camera.stream.video) codecs.push_back(boost::json::string(camera.stream.video->codec_string));
+    if (camera.stream.audio)
+      codecs.push_back(boost::json::string(media::name_of(camera.stream.audio->codec)));
+    each["width"] = camera.stream.video ? camera.stream.video->width : 0;
+    each["height"] = camera.stream.video ? camera.stream.video->height : 0;
+    each["bitrate_bps"] = static_cast<int64_t>(camera.stream.bits_per_second);
+    each["fps"] = camera.stream.frames_per_second;
+    each["gop_seconds"] = camera.stream.gop_seconds;
+    each["transport"] = camera.stream.source.transport;
+    each["connects"] = camera.stream.source.connects;
+    each["packets_lost"] = camera.stream.source.packets_lost;
+    each["frames_damaged"] = camera.stream.source.frames_damaged;
+    boost::json::object& oddities = each["oddities"].emplace_object();
+    for (const auto& [quirk, times] : camera.stream.source.oddities) oddities[quirk] = times;
+    if (const auto trouble = trouble_of(camera)) {
+      each["last_error"] = *trouble;
+    } else {
+      each["last_error"] = nullptr;
+    }
+    if (camera.recorder.recorded_until) {
+      each["recorded_until"] = base::format_rfc3339(*camera.recorder.recorded_until);
+    } else {
+      each["recorded_until"] = nullptr;
+    }
+    list.push_back(std::move(each));
+  }
+  return boost::json::serialize(root);
+}
+
+}  // namespace miharu::api

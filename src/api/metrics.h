@@ -1,0 +1,21 @@
+// What /metrics tells, in Prometheus' text format, and what /readyz says.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "api/camera_list.h"
+#include "net/http_server.h"
+
+namespace miharu::api {
+
+// All counters since the start of the process.
+std::string metrics_text(const std::vector<CameraStatus>& cameras, const net::HttpServerStats& http);
+
+// A line for each camera that should be recorded and is not; empty when all is as configured.
+std::vector<std::string> not_ready_reasons(const std::vector<CameraStatus>& cameras);
+
+// {"cameras": [...]} of GET /api/v1/cameras
+std::string cameras_json(const std::vector<CameraStatus>& cameras);
+
+}  // namespace miharu::api

@@ -1,0 +1,133 @@
+#include "api/timeline.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+#include <boost/json.hpp>
+
+namespace miharu::api {
+namespace {
+
+using base::UtcTime;
+
+// What is told of a hole without a line in the gap log: the run behind it says why it began.
+std::string text_of(store::RunReason reason) {
+  switch (reason) {
+    case store::RunReason::kRestart:
+      return "miharu was not running";
+    case store::RunReason::kCameraLost:
+      return "the camera could not be reached";
+    case store::RunReason::kParameters:
+      return "the camera changed its parameters";
+    case store::RunReason::kClockStep:
+      return "the clock was stepped";
+    case store::RunReason::kDisk:
+      return "the disk could not be written to";
+    case store::RunReason::kQueue:
+      return "the disk did not keep up";
+    case store::RunReason::kOperator:
+      return "recording was switched off";
+  }
+  return {};
+}
+
+// The last part of a growing object and what the clock model holds.
+constexpr base::nanoseconds kGrowingLag = base::seconds(15);
+
+void add_gap(Timeline& timeline, UtcTime start, UtcTime end, const std::vector<record::Gap>& known,
+             const store::ObjectName* next) {
+  start = std::max(start, timeline.from);
+  end = std::min(end, timeline.to);
+  if (end - start < kLeastGapShown) return;
+  TimelineGap gap{start, end, "not_recorded", "nothing was recorded"};
+  if (next) {
+    gap.reason = record::name_of(next->run.reason);
+    gap.text = text_of(next->run.reason);
+  }
+  base::nanoseconds best{};
+  for (const record::Gap& each : known) {
+    const base::nanoseconds overlap = std::min(end, each.end.value_or(end)) - std::max(start, each.start);
+    if (overlap <= best) continue;
+    best = overlap;
+    gap.reason = record::name_of(each.reason);
+    gap.text = each.text.empty() ? text_of(each.reason) : each.text;
+  }
+  timeline.gaps.push_back(std::move(gap));
+}
+
+}  // namespace
+
+base::Result<Timeline> make_timeline(store::Catalog& catalog, const record::GapLog* gaps,
+                                     std::string_view camera, UtcTime from, UtcTime to, UtcTime now) {
+  Timeline timeline;
+  timeline.from = from;
+  timeline.to = std::max(from, std::min(to, now));
+  const auto found = catalog.find(camera, from, to);
+  if (!found) return tl::unexpected(found.error());
+  timeline.undecodable = found->undecodable;
+  std::vector<record::Gap> known;
+  if (gaps) {
+    if (auto log = gaps->find(camera, from, to)) known = std::move(*log);
+  }
+
+  std::vector<const store::ObjectName*> names;
+  for (const store::CatalogEntryPtr& entry : found->entries) {
+    names.push_back(&entry->name);
+    const store::ObjectName& name = entry->name;
+    uint64_t damaged = 0;
+    for (const store::Chunk& chunk : name.chunks) damaged += chunk.damaged ? 1 : 0;
+    if (!timeline.spans.empty()) {
+      TimelineSpan& last = timeline.spans.back();
+      if (last.run == name.run && name.start - last.end < base::milliseconds(2)) {
+        last.end = name.end();
+        last.bytes += name.size_bytes();
+        last.damaged_chunks += damaged;
+        last.growing = entry->growing;
+        continue;
+      }
+    }
+    timeline.spans.push_back({name.start, name.end(), name.run, name.size_bytes(), damaged, entry->growing});
+  }
+  std::stable_sort(timeline.spans.begin(), timeline.spans.end(),
+                   [](const auto& a, const auto& b) { return a.start < b.start; });
+  std::stable_sort(names.begin(), names.end(),
+                   [](const auto* a, const auto* b) { return a->start < b->start; });
+
+  UtcTime covered = from;
+  for (const store::ObjectName* name : names) {
+    if (name->start > covered) add_gap(timeline, covered, name->start, known, name);
+    covered = std::max(covered, name->end());
+  }
+  // What the camera sent in the last seconds is on its way to the disk.
+  const bool grows =
+      !timeline.spans.empty() && timeline.spans.back().growing && timeline.to - covered < kGrowingLag;
+  if (covered < timeline.to && !grows) add_gap(timeline, covered, timeline.to, known, nullptr);
+  return timeline;
+}
+
+std::string to_json(const Timeline& timeline) {
+  boost::json::object root;
+  root["from"] = base::format_rfc3339(timeline.from);
+  root["to"] = base::format_rfc3339(timeline.to);
+  boost::json::array& spans = root["spans"].emplace_array();
+  for (const TimelineSpan& span : timeline.spans) {
+    spans.push_back({{"start", base::format_rfc3339(span.start)},
+                     {"end", base::format_rfc3339(span.end)},
+                     {"run", store::format_run(span.run)},
+                     {"bytes", span.bytes},
+                     {"damaged_chunks", span.damaged_chunks},
+                     {"where", boost::json::array{"local"}},
+                     {"growing", span.growing}});
+  }
+  boost::json::array& gaps = root["gaps"].emplace_array();
+  for (const TimelineGap& gap : timeline.gaps) {
+    gaps.push_back({{"start", base::format_rfc3339(gap.start)},
+                    {"end", base::format_rfc3339(gap.end)},
+                    {"reason", gap.reason},
+                    {"text", gap.text}});
+  }
+  root["undecodable"] = timeline.undecodable;
+  return boost::json::serialize(root);
+}
+
+}  // namespace miharu::api

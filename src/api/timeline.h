@@ -1,0 +1,47 @@
+// What is recorded of a camera and where the gaps are, with their reasons.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "record/gap_log.h"
+#include "store/catalog.h"
+
+namespace miharu::api {
+
+struct TimelineSpan {
+  base::UtcTime start;
+  base::UtcTime end;
+  store::Run run;
+  uint64_t bytes = 0;
+  uint64_t damaged_chunks = 0;
+  bool growing = false;
+};
+
+struct TimelineGap {
+  base::UtcTime start;
+  base::UtcTime end;
+  std::string
+      reason;        // record::name_of; "retention" before the oldest, "not_recorded" where nothing is known
+  std::string text;  // for a person
+};
+
+struct Timeline {
+  base::UtcTime from;
+  base::UtcTime to;                 // no later than now
+  std::vector<TimelineSpan> spans;  // one a run, or several where objects of it are missing; by start
+  std::vector<TimelineGap> gaps;
+  uint64_t undecodable = 0;
+};
+
+// Gaps shorter than this are not told.
+inline constexpr base::nanoseconds kLeastGapShown = base::seconds(2);
+
+// Blocking. `gaps` may be null: then reasons come from the names alone.
+base::Result<Timeline> make_timeline(store::Catalog& catalog, const record::GapLog* gaps,
+                                     std::string_view camera, base::UtcTime from, base::UtcTime to,
+                                     base::UtcTime now);
+std::string to_json(const Timeline& timeline);
+
+}  // namespace miharu::api

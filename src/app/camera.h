@@ -1,0 +1,54 @@
+// One running camera: its stream and its recorder, on one media thread.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "api/camera_list.h"
+#include "app/config.h"
+#include "net/read_coalescer.h"
+#include "record/recorder.h"
+#include "stream/camera_stream.h"
+
+namespace miharu::app {
+
+// A media thread with what its cameras share.
+struct MediaThread {
+  explicit MediaThread(const std::string& name) : loop(name), reader(loop.context()) {}
+  net::EventLoop loop;
+  net::ReadCoalescer reader;
+};
+
+// Made and destroyed on the control thread; everything inside happens on the media thread.
+class Camera {
+ public:
+  // `environment.media_loop` must be `thread.loop`. Both must outlive the camera. The configuration's URL was
+  // checked.
+  static base::Result<std::unique_ptr<Camera>> make(const CameraConfig& config, const Config::Record& record,
+                                                    MediaThread& thread,
+                                                    const record::RecorderEnvironment& environment);
+  ~Camera();
+
+  void start();
+  // Ends the session and the object; returns once everything is on disk. Not on a media thread or the disk
+  // thread.
+  void stop(store::RunReason reason);
+  [[nodiscard]] api::CameraStatus status() const;
+  [[nodiscard]] const std::string& name() const { return config_.name; }
+
+ private:
+  Camera(CameraConfig config, MediaThread& thread) : config_(std::move(config)), thread_(thread) {}
+
+  CameraConfig config_;
+  MediaThread& thread_;
+  std::unique_ptr<record::Recorder> recorder_;
+  std::unique_ptr<stream::CameraStream> stream_;
+  bool running_ = false;
+};
+
+// The source that a camera's URL asks for. kInvalid for a URL that names none.
+base::Result<stream::SourceFactory> make_source_factory(const CameraConfig& config, MediaThread& thread,
+                                                        const base::Clock& clock);
+
+}  // namespace miharu::app

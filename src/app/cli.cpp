@@ -1,0 +1,140 @@
+#include "app/cli.h"
+
+#include <functional>
+
+#include <CLI/CLI.hpp>
+
+#include "app/commands.h"
+
+namespace miharu::app {
+namespace {
+
+// What a subcommand does once its arguments are parsed.
+using Action = std::function<int()>;
+
+void add_store_options(CLI::App& command, StoreArguments& where) {
+  command.add_option("--store", where.store, "the store's directory (default: DATA/store)");
+  command.add_option("--data", where.data, "the data folder of `miharu run`")->capture_default_str();
+  command.add_flag("--json", where.json, "one JSON object a line");
+}
+
+void add_interval_options(CLI::App& command, IntervalArguments& what, bool required) {
+  command.add_option("CAMERA", what.camera, "name of the camera")->required();
+  auto* from =
+      command.add_option("--from", what.from, "RFC 3339, Unix seconds or milliseconds, or relative: -2h");
+  auto* to = command.add_option("--to", what.to, "like --from; default: now");
+  if (!required) return;
+  from->required();
+  to->required();
+}
+
+}  // namespace
+
+int run_command_line(int argc, char** argv) {
+  CLI::App program("miharu records cameras around the clock and plays any interval back in a browser.",
+                   "miharu");
+  program.require_subcommand(1);
+  program.set_version_flag("--version", MIHARU_VERSION);
+  Action action;
+
+  RunArguments run;
+  auto* run_sub = program.add_subcommand("run", "record, and serve the page");
+  run_sub->add_option("--config", run.config,
+                      "miharu.toml (default: the one in this folder, if there is one)");
+  run_sub->add_option("--data", run.data, "folder for the recording, the database and keys")
+      ->capture_default_str();
+  run_sub->add_option("--listen", run.listen, "ADDR:PORT of the page (default 0.0.0.0:8080)");
+  run_sub->add_option("--camera", run.cameras,
+                      "NAME=URL, for example front=rtsp://user:pass@192.168.1.20/stream1; may be repeated");
+  run_sub->add_flag("--demo", run.demo, "add a demo camera");
+  run_sub->callback([&] { action = [&] { return run_command(run); }; });
+
+  StoreArguments where;
+  IntervalArguments what;
+  auto* ls_sub = program.add_subcommand("ls", "what is recorded, and gaps with their reasons");
+  add_store_options(*ls_sub, where);
+  add_interval_options(*ls_sub, what, false);
+  ls_sub->callback([&] { action = [&] { return ls_command(where, what); }; });
+
+  std::vector<std::string> cameras;
+  bool repair = false;
+  auto* verify_sub = program.add_subcommand("verify", "read every object: whole, named true, continuous");
+  add_store_options(*verify_sub, where);
+  verify_sub->add_option("CAMERA", cameras, "only these cameras");
+  verify_sub->add_flag(
+      "--repair", repair,
+      "finish unfinished objects and give wrongly named ones their true names (miharu must not run)");
+  verify_sub->callback([&] { action = [&] { return verify_command(where, cameras, repair); }; });
+
+  std::filesystem::path output;
+  auto* export_sub = program.add_subcommand("export", "one MP4 file, exact at both ends, not re-encoded");
+  add_store_options(*export_sub, where);
+  add_interval_options(*export_sub, what, true);
+  export_sub->add_option("-o,--output", output, "FILE.mp4")->required();
+  export_sub->callback([&] { action = [&] { return export_command(where, what, output); }; });
+
+  std::string url;
+  std::string transport = "auto";
+  bool probe_json = false;
+  auto* probe_sub = program.add_subcommand("probe", "what a camera offers, and how to add it");
+  probe_sub->add_option("URL", url, "rtsp://user:pass@host/path")->required();
+  probe_sub->add_option("--transport", transport, "auto, tcp or udp")
+      ->check(CLI::IsMember({"auto", "tcp", "udp"}))
+      ->capture_default_str();
+  probe_sub->add_flag("--json", probe_json, "one JSON object");
+  probe_sub->callback([&] { action = [&] { return probe_command(url, transport, probe_json); }; });
+
+  auto* config_sub = program.add_subcommand("config", "check miharu.toml, or print a commented sample");
+  config_sub->require_subcommand(1);
+  std::filesystem::path file = "miharu.toml";
+  auto* check_sub = config_sub->add_subcommand("check", "read the file and say what is wrong with it");
+  check_sub->add_option("FILE", file)->capture_default_str();
+  check_sub->callback([&] { action = [&] { return config_check_command(file); }; });
+  config_sub->add_subcommand("sample", "print a miharu.toml with every key explained")->callback([&] {
+    action = [] { return config_sample_command(); };
+  });
+
+  std::filesystem::path data = "data";
+  std::string user;
+  auto* user_sub = program.add_subcommand("user", "who may sign in");
+  user_sub->require_subcommand(1);
+  const auto add_user_verb = [&](const std::string& verb, const std::string& help, bool named) {
+    auto* sub = user_sub->add_subcommand(verb, help);
+    sub->add_option("--data", data, "the data folder of `miharu run`")->capture_default_str();
+    if (named) sub->add_option("NAME", user)->required();
+    sub->callback([&, verb] { action = [&, verb] { return user_command(data, verb, user); }; });
+  };
+  add_user_verb("add", "make a user; the password is read from standard input, or made and printed", true);
+  add_user_verb("passwd", "give a user a new password", true);
+  add_user_verb("list", "list the users", false);
+  add_user_verb("remove", "remove a user", true);
+
+  TokenArguments token;
+  auto* token_sub = program.add_subcommand("token", "signed links for players and guests");
+  token_sub->require_subcommand(1);
+  auto* create_sub = token_sub->add_subcommand("create", "make a token");
+  create_sub->add_option("CAMERA", token.cameras, "cameras that it opens; * for all")->required();
+  create_sub->add_option("--rights", token.rights, "live,playback,export,snapshot")
+      ->delimiter(',')
+      ->required();
+  create_sub->add_option("--expires", token.expires, "how long it is valid: 7d, 12h")->capture_default_str();
+  create_sub->add_option("--from", token.from, "playback from here on only");
+  create_sub->add_option("--to", token.to, "playback up to here only");
+  auto* list_sub = token_sub->add_subcommand("list", "list the tokens");
+  auto* revoke_sub = token_sub->add_subcommand("revoke", "make a token invalid");
+  revoke_sub->add_option("ID", token.id, "as `token list` shows it")->required();
+  for (auto* sub : {create_sub, list_sub, revoke_sub}) {
+    sub->add_option("--data", data, "the data folder of `miharu run`")->capture_default_str();
+    sub->callback(
+        [&, verb = sub->get_name()] { action = [&, verb] { return token_command(data, verb, token); }; });
+  }
+
+  try {
+    program.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return program.exit(error) == 0 ? kDone : kCalledWrongly;
+  }
+  return action();
+}
+
+}  // namespace miharu::app

@@ -1,0 +1,60 @@
+// The commands of the program, one function each. They print to stdout, progress and errors to stderr, and
+// give the process's exit status.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "app/config.h"
+
+namespace miharu::app {
+
+enum ExitStatus : int { kDone = 0, kFoundWrong = 1, kCalledWrongly = 2, kCouldNot = 3 };
+
+struct RunArguments {
+  std::filesystem::path config;
+  std::filesystem::path data = "data";
+  std::string listen;
+  std::vector<std::string> cameras;  // NAME=URL
+  bool demo = false;
+};
+int run_command(const RunArguments& arguments);
+
+// Where commands that read a recording find it.
+struct StoreArguments {
+  std::string store;  // a directory; "" = <data>/store
+  std::filesystem::path data = "data";
+  bool json = false;
+};
+struct IntervalArguments {
+  std::string camera;
+  std::string from;
+  std::string to;
+};
+int ls_command(const StoreArguments& where, const IntervalArguments& what);
+int verify_command(const StoreArguments& where, const std::vector<std::string>& cameras, bool repair);
+int export_command(const StoreArguments& where, const IntervalArguments& what,
+                   const std::filesystem::path& output);
+
+int probe_command(const std::string& url, const std::string& transport, bool json);
+int config_check_command(const std::filesystem::path& file);
+int config_sample_command();
+
+int user_command(const std::filesystem::path& data, const std::string& verb, const std::string& name);
+struct TokenArguments {
+  std::vector<std::string> cameras;
+  std::vector<std::string> rights;
+  std::string expires = "7d";
+  std::string from;
+  std::string to;
+  std::string id;  // of `revoke`
+};
+int token_command(const std::filesystem::path& data, const std::string& verb,
+                  const TokenArguments& arguments);
+
+// Prints "miharu: TEXT" to stderr; gives the exit status that fits the error.
+int report_error(const base::Error& error);
+
+}  // namespace miharu::app

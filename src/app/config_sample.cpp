@@ -1,0 +1,83 @@
+#include "app/config.h"
+
+namespace miharu::app {
+
+std::string_view sample_config() {
+  return R"toml(# miharu.toml: every key, with its default or an example.
+# A line that begins with "#" and no blank is a key that has no default: remove the "#" to use it.
+# ${NAME} inside quotes is replaced by the environment variable NAME; one that is not set is an error.
+# Relative paths count from the folder of this file. `kill -HUP` makes miharu read it again; only what changed restarts.
+# Times have units d h m s ms ("7d", "1h30m"); sizes B KB MB GB TB (by 1000) or KiB MiB GiB TiB (by 1024).
+
+[server]
+# Address and port of the page and of everything under it. "127.0.0.1:8080" is reachable from this machine only.
+listen = "0.0.0.0:8080"
+# Certificate chain and private key (PEM): HTTPS. Both or none.
+#tls_cert = "tls/fullchain.pem"
+#tls_key = "tls/privkey.pem"
+# Reverse proxies whose X-Forwarded-For and X-Forwarded-Proto are believed: addresses or networks.
+trusted_proxies = []
+# Where a proxy shows miharu below another path: "/cameras".
+base_path = ""
+
+[auth]
+# "users": people sign in. "none": everybody sees everything; accepted only with a loopback address in listen.
+mode = "users"
+
+[store]
+# Where recordings lie. miharu makes the folder once; later, a folder without its identity file is taken for a disk that is
+# not mounted, and nothing is recorded into it.
+path = "data/store"
+# The oldest recordings are deleted when they are older than age, when all are larger than bytes, or when less than free is
+# left of the disk (a size or a percentage). What is left out does not limit; free is 5% unless it is said.
+keep = { age = "7d", bytes = "200GB", free = "5%" }
+
+[cloud]
+# Bucket that recordings are copied to. Credentials come from the environment (AWS_ACCESS_KEY_ID, ...) or the AWS files.
+#url = "s3://bucket/prefix"
+# Of stores other than AWS; AWS_ENDPOINT_URL does the same.
+#endpoint = "https://s3.example.org"
+#region = "eu-central-1"
+# The most of the uplink that copying may use (bit/s kbit/s Mbit/s Gbit/s).
+#bandwidth = "20Mbit/s"
+
+[record]
+# Length of an object: 5s to 300s. It ends at the next key frame. Shorter ones lose less in a crash and cost more requests.
+segment = "30s"
+# "fmp4", or "mpegts" for players that know nothing newer.
+format = "fmp4"
+
+[live]
+# The one UDP port of live viewing: open it in the firewall.
+udp_port = 8555
+# The same over TCP, for networks without UDP.
+#tcp_port = 8555
+# Addresses to offer to browsers besides those of this machine: the public one of a router that forwards the port.
+addresses = []
+#stun = "stun:stun.example.org:3478"
+# Relay for viewers behind strict firewalls. The secret is shared with the TURN server (coturn: static-auth-secret).
+#turn = { url = "turn:turn.example.org:3478", secret = "${TURN_SECRET}" }
+
+# One block a camera. Cameras added in the browser are kept in data/cameras.toml, in the same form.
+#[[camera]]
+# Lower-case letters, digits and -, at most 32: part of file names and addresses. A new name begins a new recording.
+#name = "front"
+# rtsp://, rtsps://, onvif://HOST, usb:/dev/video0, file:PATH or demo: (a picture made here). No user or password in it.
+#url = "rtsp://192.168.1.20/stream1"
+# A smaller stream of the same camera: for many pictures at once and for fast scrubbing.
+#sub_url = "rtsp://192.168.1.20/stream2"
+#user = "admin"
+# Never in this file itself: from an environment variable, or from a file that holds nothing else. One of the two.
+#password = "${FRONT_PASSWORD}"
+#password_file = "front.password"
+# "auto" tries TCP, then UDP; "tcp" and "udp" insist.
+#transport = "auto"
+#record = true
+# true: the camera is pulled only while somebody watches, and not recorded.
+#on_demand = false
+# As in [store], for this camera alone; free is for the whole store only.
+#keep = { age = "30d", bytes = "50GB" }
+)toml";
+}
+
+}  // namespace miharu::app

@@ -1,0 +1,197 @@
+#include "app/relay.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <thread>
+
+#include <fmt/format.h>
+
+#include "app/web_service.h"
+#include "base/log.h"
+
+namespace miharu::app {
+namespace {
+
+record::RetentionOptions retention_options(const Config& config) {
+  record::RetentionOptions options;
+  options.all = {config.store.keep.age, config.store.keep.bytes};
+  if (config.store.free.percent > 0) {
+    options.free_fraction = config.store.free.percent / 100;
+  } else if (config.store.free.bytes > 0) {
+    options.free_bytes = config.store.free.bytes;
+  }
+  for (const CameraConfig& camera : config.cameras) {
+    if (camera.keep.age || camera.keep.bytes)
+      options.cameras[camera.name] = {camera.keep.age, camera.keep.bytes};
+  }
+  return options;
+}
+
+}  // namespace
+
+Relay::Relay(Config config, std::filesystem::path data)
+    : config_(std::move(config)), data_(std::move(data)) {}
+
+Relay::~Relay() {
+  stop();
+}
+
+base::Status Relay::open_store() {
+  std::error_code error;
+  std::filesystem::create_directories(data_, error);
+  if (error)
+    return tl::unexpected(base::system_error("make the data folder " + data_.string(), error.value()));
+  ::chmod(data_.c_str(), 0750);
+
+  // Which store this relay recorded to: a disk that is not mounted must not look like an empty store.
+  const std::filesystem::path known = data_ / "store-id";
+  std::string expected;
+  if (auto seen = base::read_file(known, 256)) expected = std::string(base::as_text(*seen));
+  const std::string place = config_.store.path.string() + "\n";
+  if (expected.starts_with(place)) {
+    expected.erase(0, place.size());
+  } else {
+    expected.clear();
+  }
+  auto store =
+      store::DirectoryStore::open(config_.store.path, store::DirectoryStore::Open::kCreate, expected);
+  if (!store) return tl::unexpected(store.error());
+  store_ = std::move(*store);
+  if (expected.empty()) {
+    if (auto done = base::write_file(known, base::as_bytes(place + store_->id())); !done) return done;
+  }
+  auto lock = base::File::open(store_->root() / "lock", O_RDWR | O_CREAT, 0640);
+  if (!lock) return tl::unexpected(lock.error());
+  if (::flock(lock->fd(), LOCK_EX | LOCK_NB) != 0) {
+    return base::fail(base::Errc::kExists,
+                      fmt::format("another miharu records to {}; stop it first or give another --data",
+                                  store_->root().string()));
+  }
+  store_lock_ = std::move(*lock);
+  return {};
+}
+
+base::Status Relay::start() {
+  const base::Clock& clock = base::system_clock();
+  if (auto opened = open_store(); !opened) return opened;
+  auto gaps = record::GapLog::open(data_ / "miharu.db");
+  if (!gaps) return tl::unexpected(gaps.error());
+  gaps_ = std::move(*gaps);
+  disk_ = record::make_system_disk();
+  index_ = std::make_unique<record::RecordingIndex>();
+  catalog_ = std::make_unique<store::Catalog>(*store_, index_.get(), clock);
+  retention_ = std::make_unique<record::Retention>(*store_, clock, retention_options(config_));
+
+  disk_loop_ = std::make_unique<net::EventLoop>("disk");
+  control_loop_ = std::make_unique<net::EventLoop>("control");
+  const size_t threads = std::clamp<size_t>(std::thread::hardware_concurrency(), 1, 16);
+  for (size_t i = 0; i < threads; ++i)
+    media_.push_back(std::make_unique<MediaThread>(fmt::format("media-{}", i)));
+  disk_loop_->start();
+  control_loop_->start();
+  for (const auto& thread : media_) thread->loop.start();
+
+  for (const CameraConfig& config : config_.cameras) {
+    auto camera = make_camera(config);
+    if (!camera) return tl::unexpected(camera.error());
+    cameras_.push_back(std::move(*camera));
+  }
+
+  web_ = std::make_unique<WebService>(*control_loop_, config_, data_, *store_, *catalog_, *index_, *gaps_,
+                                      *this);
+  auto password = web_->open();
+  if (!password) return tl::unexpected(password.error());
+  first_password_ = std::move(*password);
+
+  if (auto listening = web_->start(); !listening) return listening;
+  for (const auto& camera : cameras_) camera->start();
+  retention_->start();
+  return {};
+}
+
+base::Result<std::unique_ptr<Camera>> Relay::make_camera(const CameraConfig& config) {
+  MediaThread& thread = *media_[next_thread_++ % media_.size()];
+  const record::RecorderEnvironment environment{thread.loop,
+                                                *disk_loop_,
+                                                *disk_,
+                                                *store_,
+                                                *index_,
+                                                *gaps_,
+                                                base::system_clock(),
+                                                [this](const std::string& camera, uint64_t bytes) {
+                                                  retention_->added(camera, base::system_clock().utc(),
+                                                                    bytes);
+                                                },
+                                                [this] { retention_->hurry(); }};
+  return Camera::make(config, config_.record, thread, environment);
+}
+
+base::Status Relay::reload(Config config) {
+  std::vector<std::unique_ptr<Camera>> made;
+  std::vector<std::unique_ptr<Camera>> ended;
+  for (const CameraConfig& wanted : config.cameras) {
+    const auto before = std::find_if(config_.cameras.begin(), config_.cameras.end(),
+                                     [&](const CameraConfig& each) { return each.name == wanted.name; });
+    if (before != config_.cameras.end() && *before == wanted) continue;
+    auto camera = make_camera(wanted);
+    if (!camera) return tl::unexpected(camera.error());
+    made.push_back(std::move(*camera));
+  }
+  {
+    const std::lock_guard lock(cameras_mutex_);
+    for (auto& camera : cameras_) {
+      const bool stays = std::any_of(config.cameras.begin(), config.cameras.end(),
+                                     [&](const CameraConfig& each) { return each.name == camera->name(); }) &&
+                         std::none_of(made.begin(), made.end(),
+                                      [&](const auto& each) { return each->name() == camera->name(); });
+      if (!stays) ended.push_back(std::move(camera));
+    }
+    std::erase(cameras_, nullptr);
+  }
+  // An old session ends before its successor begins: cameras have few of them, and an object one writer.
+  ended.clear();
+  spdlog::info("configuration read again: {} cameras changed or are new", made.size());
+  {
+    const std::lock_guard lock(cameras_mutex_);
+    for (auto& camera : made) {
+      camera->start();
+      cameras_.push_back(std::move(camera));
+    }
+  }
+  config_.cameras = std::move(config.cameras);
+  return {};
+}
+
+void Relay::stop() {
+  if (retention_) retention_->stop();
+  for (const auto& camera : cameras_) camera->stop(store::RunReason::kRestart);
+  if (web_) web_->stop();
+  cameras_.clear();
+  web_.reset();
+  if (control_loop_) control_loop_->stop();
+  for (const auto& thread : media_) thread->loop.stop();
+  if (disk_loop_) disk_loop_->stop();
+}
+
+std::string Relay::address() const {
+  return web_ ? web_->address() : std::string();
+}
+
+std::vector<api::CameraStatus> Relay::cameras() const {
+  const std::lock_guard lock(cameras_mutex_);
+  std::vector<api::CameraStatus> all;
+  all.reserve(cameras_.size());
+  for (const auto& camera : cameras_) all.push_back(camera->status());
+  return all;
+}
+
+bool Relay::has(std::string_view camera) const {
+  const std::lock_guard lock(cameras_mutex_);
+  return std::any_of(cameras_.begin(), cameras_.end(),
+                     [camera](const auto& each) { return each->name() == camera; });
+}
+
+}  // namespace miharu::app

@@ -1,0 +1,203 @@
+#include "app/web_service.h"
+
+#include <fmt/format.h>
+
+#include "api/assets.h"
+#include "api/auth/session_routes.h"
+#include "api/metrics.h"
+#include "api/timeline.h"
+
+namespace miharu::app {
+
+using api::Access;
+using api::Exchange;
+using api::Need;
+using api::RequestContext;
+using api::Right;
+
+namespace {
+
+bool sees(const Access& access, const std::string& camera) {
+  for (const Right right : {Right::kLive, Right::kPlayback, Right::kExport, Right::kSnapshot}) {
+    if (api::may_at_some_time(access, camera, right)) return true;
+  }
+  return false;
+}
+
+std::string url_host(const Endpoint& endpoint) {
+  if (endpoint.address == "0.0.0.0" || endpoint.address == "::") return "localhost";
+  return endpoint.address.find(':') == std::string::npos ? endpoint.address : "[" + endpoint.address + "]";
+}
+
+}  // namespace
+
+WebService::WebService(net::EventLoop& control, const Config& config, std::filesystem::path data,
+                       store::DirectoryStore& store, store::Catalog& catalog,
+                       const record::Recordings& recordings, const record::GapLog& gaps,
+                       const api::CameraList& cameras)
+    : control_(control),
+      config_(config),
+      data_(std::move(data)),
+      store_(store),
+      catalog_(catalog),
+      recordings_(recordings),
+      gaps_(gaps),
+      cameras_(cameras),
+      playback_(store, catalog, recordings, base::system_clock()),
+      events_(control, cameras) {}
+
+WebService::~WebService() {
+  stop();
+}
+
+base::Result<std::string> WebService::open() {
+  api::AuthOptions options;
+  options.database = data_ / "miharu.db";
+  options.token_key = data_ / "token.key";
+  if (config_.auth.mode == AuthMode::kNone) {
+    if (!config_.server.listen.is_loopback()) {
+      return base::fail(
+          base::Errc::kInvalid,
+          "auth.mode = \"none\" lets everybody in, so it is allowed only where server.listen is a loopback "
+          "address such as 127.0.0.1:8080");
+    }
+    options.mode = api::AuthMode::kOpen;
+  }
+  auto auth = api::Auth::open(options, base::system_clock());
+  if (!auth) return tl::unexpected(auth.error());
+  auth_ = std::move(*auth);
+  router_ = std::make_unique<api::Router>(*auth_);
+  add_routes();
+  return auth_->first_password().value_or("");
+}
+
+base::Status WebService::start() {
+  net::HttpServerOptions options;
+  const Endpoint& listen = config_.server.listen;
+  options.listen = listen.address.find(':') == std::string::npos
+                       ? fmt::format("{}:{}", listen.address, listen.port)
+                       : fmt::format("[{}]:{}", listen.address, listen.port);
+  options.tls_cert = config_.server.tls_cert;
+  options.tls_key = config_.server.tls_key;
+  server_ = std::make_unique<net::HttpServer>(control_, options, router_->handler());
+  return server_->start();
+}
+
+void WebService::stop() {
+  if (!server_) return;
+  control_.run_and_wait([this] { events_.stop(); });
+  server_->stop();
+  server_.reset();
+}
+
+std::string WebService::address() const {
+  return fmt::format("{}://{}:{}/", config_.server.tls_cert.empty() ? "http" : "https",
+                     url_host(config_.server.listen), server_ ? server_->port() : config_.server.listen.port);
+}
+
+void WebService::add_routes() {
+  router_->add("GET", "/healthz", Need::nothing(), [](RequestContext, const Exchange& exchange) {
+    exchange->respond(
+        {200, {{"Content-Type", "text/plain"}, {"Cache-Control", "no-store"}}, std::string("alive\n")});
+  });
+  // Without credentials only whether, not why: names of cameras are nobody else's business.
+  router_->add(
+      "GET", "/readyz", Need::nothing(), [this](const RequestContext& context, const Exchange& exchange) {
+        const auto reasons = api::not_ready_reasons(cameras_.cameras());
+        if (reasons.empty()) {
+          exchange->respond({200,
+                             {{"Content-Type", "text/plain"}, {"Cache-Control", "no-store"}},
+                             std::string("recording as configured\n")});
+          return;
+        }
+        std::string detail = fmt::format("{} cameras are not recorded as configured", reasons.size());
+        if (context.access.admin || context.access.kind == Access::Kind::kOpen)
+          detail = fmt::format("{}", fmt::join(reasons, "; "));
+        exchange->respond(net::problem(503, detail));
+      });
+  router_->add("GET", "/metrics", Need::admin(), [this](RequestContext, const Exchange& exchange) {
+    exchange->respond({200,
+                       {{"Content-Type", "text/plain; version=0.0.4"}, {"Cache-Control", "no-store"}},
+                       api::metrics_text(cameras_.cameras(), server_->stats())});
+  });
+  api::add_session_routes(*router_, *auth_);
+  add_camera_routes();
+  add_playback_routes();
+  // The page itself holds no secret: it asks for the password.
+  router_->add("GET", "/{file*}", Need::nothing(),
+               [](const RequestContext& context, const Exchange& exchange) {
+                 exchange->respond(api::asset_response(context.request, context.param("file")));
+               });
+}
+
+void WebService::add_camera_routes() {
+  router_->add("GET", "/api/v1/cameras", Need::signed_in(),
+               [this](const RequestContext& context, const Exchange& exchange) {
+                 auto cameras = cameras_.cameras();
+                 std::erase_if(cameras, [&](const api::CameraStatus& camera) {
+                   return !sees(context.access, camera.name);
+                 });
+                 exchange->respond(api::json_response(200, api::cameras_json(cameras)));
+               });
+  router_->add(
+      "GET", "/api/v1/cameras/{camera}/timeline", Need::of(Right::kPlayback),
+      [this](const RequestContext& context, const Exchange& exchange) {
+        const auto interval = api::parse_interval(context.request, base::system_clock().utc());
+        if (!interval) return exchange->respond(api::problem_of(interval.error()));
+        const auto allowed = api::clamp(context.access, *interval);
+        if (!allowed)
+          return exchange->respond(net::problem(403, "your credentials do not reach into this interval"));
+        const auto timeline = api::make_timeline(catalog_, &gaps_, context.param("camera"), allowed->from,
+                                                 allowed->to, base::system_clock().utc());
+        exchange->respond(timeline ? api::json_response(200, api::to_json(*timeline))
+                                   : api::problem_of(timeline.error()));
+      });
+  router_->add("GET", "/api/v1/events", Need::signed_in(),
+               [this](const RequestContext& context, const Exchange& exchange) {
+                 auto stream = exchange->stream(
+                     200, {{"Content-Type", "text/event-stream"}, {"Cache-Control", "no-store"}});
+                 events_.add(std::move(stream), [access = context.access](const std::string& camera) {
+                   return sees(access, camera);
+                 });
+               });
+}
+
+void WebService::add_playback_routes() {
+  const auto camera_of = [](const RequestContext& context) { return std::string(context.param("camera")); };
+  router_->add("GET", "/hls/{camera}/vod.m3u8", Need::of(Right::kPlayback),
+               [this, camera_of](const RequestContext& context, const Exchange& exchange) {
+                 exchange->respond(playback_.interval(context.request, context.access, camera_of(context),
+                                                      api::Playback::List::kChunks));
+               });
+  router_->add("GET", "/hls/{camera}/iframe.m3u8", Need::of(Right::kPlayback),
+               [this, camera_of](const RequestContext& context, const Exchange& exchange) {
+                 exchange->respond(playback_.interval(context.request, context.access, camera_of(context),
+                                                      api::Playback::List::kKeyFrames));
+               });
+  router_->add("GET", "/hls/{camera}/live.m3u8", Need::now(Right::kLive),
+               [this, camera_of](const RequestContext& context, const Exchange& exchange) {
+                 exchange->respond(playback_.live(context.request, camera_of(context)));
+               });
+  router_->add("GET", "/hls/{camera}/init/{file}", Need::signed_in(),
+               [this, camera_of](const RequestContext& context, const Exchange& exchange) {
+                 if (!sees(context.access, camera_of(context)))
+                   return exchange->respond(net::problem(403, "your credentials do not open this camera"));
+                 exchange->respond(playback_.init(context.request, context.access, camera_of(context),
+                                                  context.param("file")));
+               });
+  router_->add("GET", "/media/rec/{camera}/{rest*}", Need::of(Right::kPlayback),
+               [this](const RequestContext& context, const Exchange& exchange) {
+                 exchange->respond(playback_.object(
+                     context.request, context.access,
+                     fmt::format("rec/{}/{}", context.param("camera"), context.param("rest"))));
+               });
+  router_->add("GET", "/media/{camera}/{run}/{seq}", Need::signed_in(),
+               [this, camera_of](const RequestContext& context, const Exchange& exchange) {
+                 if (!sees(context.access, camera_of(context)))
+                   return exchange->respond(net::problem(403, "your credentials do not open this camera"));
+                 exchange->respond(playback_.chunk(context.request, context.access, camera_of(context),
+                                                   context.param("run"), context.param("seq")));
+               });
+}
+
+}  // namespace miharu::app

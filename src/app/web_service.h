@@ -1,0 +1,53 @@
+// The web server of `miharu run`: page, playback, API, metrics; what is behind a sign-in and what is not.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include "api/auth/auth.h"
+#include "api/camera_list.h"
+#include "api/events.h"
+#include "api/playback.h"
+#include "api/router.h"
+#include "app/config.h"
+#include "net/http_server.h"
+#include "record/gap_log.h"
+
+namespace miharu::app {
+
+class WebService {
+ public:
+  // All must outlive it; `control` must run before start().
+  WebService(net::EventLoop& control, const Config& config, std::filesystem::path data,
+             store::DirectoryStore& store, store::Catalog& catalog, const record::Recordings& recordings,
+             const record::GapLog& gaps, const api::CameraList& cameras);
+  ~WebService();
+
+  // Opens users and keys. The password of the first user when this made it, else "".
+  base::Result<std::string> open();
+  base::Status start();
+  void stop();
+  [[nodiscard]] std::string address() const;
+
+ private:
+  void add_routes();
+  void add_playback_routes();
+  void add_camera_routes();
+
+  net::EventLoop& control_;
+  const Config& config_;
+  std::filesystem::path data_;
+  store::DirectoryStore& store_;
+  store::Catalog& catalog_;
+  const record::Recordings& recordings_;
+  const record::GapLog& gaps_;
+  const api::CameraList& cameras_;
+  api::Playback playback_;
+  api::Events events_;
+  std::unique_ptr<api::Auth> auth_;
+  std::unique_ptr<api::Router> router_;
+  std::unique_ptr<net::HttpServer> server_;
+};
+
+}  // namespace miharu::app

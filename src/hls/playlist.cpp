@@ -1,0 +1,364 @@
+#include "hls/playlist.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <unordered_map>
+
+#include "hls/playlist_writer.h"
+
+namespace miharu::hls {
+namespace {
+
+using store::CatalogEntry;
+using store::CatalogEntryPtr;
+using store::Chunk;
+using store::Container;
+using store::ObjectName;
+using store::Run;
+
+using Entries = std::vector<CatalogEntryPtr>;
+
+// Times of one run's objects meet to the rounded millisecond; more apart than this is a gap whatever the
+// numbers say.
+constexpr int64_t kGapMs = 500;
+
+// What becomes one entry of the list: a chunk, or all chunks of an object.
+struct Segment {
+  const CatalogEntry* entry = nullptr;
+  uint64_t seq = 0;
+  uint64_t seq_end = 0;
+  uint64_t offset = 0;  // in the object
+  uint64_t size_bytes = 0;
+  int64_t start_ms = 0;  // Unix time
+  uint64_t duration_ms = 0;
+  uint32_t key_bytes = 0;  // of its first chunk; 0 = dependent
+  bool first_of_object = false;
+
+  [[nodiscard]] int64_t end_ms() const { return start_ms + static_cast<int64_t>(duration_ms); }
+};
+
+bool follows(const Segment& before, const Segment& after) {
+  return before.entry->name.run == after.entry->name.run && before.seq_end == after.seq &&
+         std::abs(after.start_ms - before.end_ms()) <= kGapMs;
+}
+
+void split_by_chunk(const CatalogEntry& entry, std::vector<Segment>& out) {
+  const ObjectName& name = entry.name;
+  Segment segment{
+      .entry = &entry, .seq = name.seq, .offset = name.init_bytes, .start_ms = base::to_unix_ms(name.start)};
+  for (size_t i = 0; i < name.chunks.size(); ++i) {
+    const Chunk& chunk = name.chunks[i];
+    segment.seq_end = segment.seq + 1;
+    segment.size_bytes = chunk.size_bytes;
+    segment.duration_ms = chunk.duration_ms;
+    segment.key_bytes = chunk.key_bytes;
+    segment.first_of_object = i == 0;
+    out.push_back(segment);
+    ++segment.seq;
+    segment.offset += chunk.size_bytes;
+    segment.start_ms = segment.end_ms();
+  }
+}
+
+void whole_object(const CatalogEntry& entry, std::vector<Segment>& out) {
+  const ObjectName& name = entry.name;
+  out.push_back({.entry = &entry,
+                 .seq = name.seq,
+                 .seq_end = name.seq + name.chunks.size(),
+                 .offset = name.init_bytes,
+                 .size_bytes = name.size_bytes() - name.init_bytes,
+                 .start_ms = base::to_unix_ms(name.start),
+                 .duration_ms = static_cast<uint64_t>(name.duration().count()),
+                 .key_bytes = name.chunks.empty() ? 0 : name.chunks[0].key_bytes,
+                 .first_of_object = true});
+}
+
+// The segments that overlap [from, to), each stretch beginning with an independent one where there is one
+// before it.
+std::vector<Segment> select(const Entries& entries, const VodRequest& request, bool by_object) {
+  std::vector<Segment> all;
+  all.reserve(by_object ? entries.size() : entries.size() * 10);
+  const bool ended = request.to <= request.now;
+  for (const CatalogEntryPtr& entry : entries) {
+    if (!by_object || (entry->growing && ended)) {
+      split_by_chunk(*entry, all);
+    } else if (!entry->growing) {
+      whole_object(*entry, all);
+    }
+  }
+  // Floor and ceiling, so that an interval inside one millisecond still finds its chunk.
+  const int64_t from_ms = base::to_unix_ms(request.from);
+  const int64_t to_ms =
+      base::to_unix_ms(std::min(request.to, store::kLatestStart) + base::nanoseconds(999'999));
+  // Moves the chosen ones to the front: those in [kept of the last choice, i) were passed over and may be
+  // wanted again.
+  size_t kept = 0;
+  size_t passed = 0;  // first segment since the last choice
+  for (size_t i = 0; i < all.size(); ++i) {
+    if (all[i].end_ms() <= from_ms || all[i].start_ms >= to_ms) continue;
+    size_t first = i;
+    while (all[first].key_bytes == 0 && first > passed && follows(all[first - 1], all[first])) --first;
+    // Reached what was chosen before, or nothing independent: no reason to begin earlier than asked.
+    const bool joined = first == passed && kept > 0 && first > 0 && follows(all[kept - 1], all[first]);
+    if (all[first].key_bytes == 0 && !joined) first = i;
+    for (; first <= i; ++first, ++kept) {
+      if (kept != first) all[kept] = all[first];
+    }
+    passed = i + 1;
+  }
+  all.resize(kept);
+  return all;
+}
+
+uint64_t target_seconds(const std::vector<Segment>& segments) {
+  uint64_t longest_ms = 0;
+  for (const Segment& segment : segments) longest_ms = std::max(longest_ms, segment.duration_ms);
+  return std::max<uint64_t>(kTargetSeconds, (longest_ms + 500) / 1000);
+}
+
+// The newest finished object of each run in the list holds the map: retention removes it last.
+class Maps {
+ public:
+  explicit Maps(const std::vector<Segment>& segments) {
+    for (const Segment& segment : segments) {
+      if (segment.entry == last_ || segment.entry->growing) continue;
+      last_ = segment.entry;
+      newest_[store::format_run(last_->name.run)] = last_;
+    }
+  }
+  void write(PlaylistWriter& out, const ObjectName& name, std::string_view media_prefix) const {
+    if (name.container != Container::kFmp4) return;
+    const std::string run = store::format_run(name.run);
+    const auto found = newest_.find(run);
+    if (found == newest_.end()) {
+      out.text("#EXT-X-MAP:URI=\"init/").text(run).text(".mp4\"\n");
+      return;
+    }
+    out.text("#EXT-X-MAP:URI=\"").text(media_prefix).text(found->second->key);
+    out.text("\",BYTERANGE=\"").number(found->second->name.init_bytes).text("@0\"\n");
+  }
+
+ private:
+  const CatalogEntry* last_ = nullptr;
+  std::unordered_map<std::string, const CatalogEntry*> newest_;
+};
+
+void write_address(PlaylistWriter& out, std::string_view camera, const Segment& segment, uint64_t size_bytes,
+                   std::string_view media_prefix, bool always_range) {
+  if (segment.entry->growing) {
+    if (always_range) out.text("#EXT-X-BYTERANGE:").number(size_bytes).text("@0\n");
+    out.text(media_prefix).text(camera).text("/").text(store::format_run(segment.entry->name.run)).text("/");
+    out.text(store::format_base36(segment.seq)).text("\n");
+    return;
+  }
+  out.text("#EXT-X-BYTERANGE:").number(size_bytes).text("@").number(segment.offset).text("\n");
+  out.text(media_prefix).text(segment.entry->key).text("\n");
+}
+
+void write_head(PlaylistWriter& out, bool map, uint64_t target) {
+  // RFC 8216 section 7: EXT-X-MAP in an ordinary playlist asks for 6 and fMP4 as such for 7, byte ranges
+  // for 4.
+  out.text("#EXTM3U\n#EXT-X-VERSION:")
+      .text(map ? "7" : "4")
+      .text("\n#EXT-X-TARGETDURATION:")
+      .number(target)
+      .text("\n");
+}
+
+bool has_fmp4(const std::vector<Segment>& segments) {
+  return std::ranges::any_of(segments,
+                             [](const Segment& s) { return s.entry->name.container == Container::kFmp4; });
+}
+
+// The lines between two segments: discontinuity, map, date.
+void write_border(PlaylistWriter& out, const Segment* before, const Segment& segment, const Maps& maps,
+                  std::string_view media_prefix) {
+  const bool joined = before != nullptr && follows(*before, segment);
+  if (before != nullptr && !joined) out.text("#EXT-X-DISCONTINUITY\n");
+  if (before == nullptr || before->entry->name.run != segment.entry->name.run) {
+    maps.write(out, segment.entry->name, media_prefix);
+  }
+  if (!joined || before->entry != segment.entry) out.program_date_time(segment.start_ms);
+}
+
+void write_start(PlaylistWriter& out, const VodRequest& request, const Segment& first, bool ended) {
+  const int64_t offset_ms = std::max<int64_t>(0, base::to_unix_ms(request.from) - first.start_ms);
+  // A list without end would be begun near its end.
+  if (offset_ms == 0 && ended) return;
+  out.text("#EXT-X-START:TIME-OFFSET=").seconds(static_cast<uint64_t>(offset_ms)).text(",PRECISE=YES\n");
+}
+
+}  // namespace
+
+std::string vod_playlist(std::string_view camera, const Entries& entries, const VodRequest& request) {
+  const std::vector<Segment> segments = select(entries, request, request.by_object);
+  const bool ended = request.to <= request.now;
+  const size_t line_bytes = 260 + request.media_prefix.size() + camera.size();
+  PlaylistWriter out(512 + segments.size() * line_bytes);
+  write_head(out, segments.empty() || has_fmp4(segments), target_seconds(segments));
+  if (segments.empty()) {
+    if (ended) out.text("#EXT-X-PLAYLIST-TYPE:VOD\n#EXT-X-ENDLIST\n");
+    return std::move(out).take();
+  }
+  // By object a number for each entry is none for each chunk: such a list counts from 0, its front does not
+  // move.
+  out.text("#EXT-X-MEDIA-SEQUENCE:").number(request.by_object ? 0 : segments[0].seq).text("\n");
+  out.text("#EXT-X-DISCONTINUITY-SEQUENCE:").number(segments[0].entry->name.run.number).text("\n");
+  if (ended) out.text("#EXT-X-PLAYLIST-TYPE:VOD\n");
+  if (std::ranges::all_of(segments, [](const Segment& s) { return s.key_bytes > 0; })) {
+    out.text("#EXT-X-INDEPENDENT-SEGMENTS\n");
+  }
+  write_start(out, request, segments[0], ended);
+  const Maps maps(segments);
+  const Segment* before = nullptr;
+  for (const Segment& segment : segments) {
+    write_border(out, before, segment, maps, request.media_prefix);
+    out.extinf(segment.duration_ms);
+    write_address(out, camera, segment, segment.size_bytes, request.media_prefix, false);
+    before = &segment;
+  }
+  if (ended) out.text("#EXT-X-ENDLIST\n");
+  return std::move(out).take();
+}
+
+std::string iframe_playlist(std::string_view camera, const Entries& entries, const VodRequest& request) {
+  // A key frame is shown until the next one or the end of its stretch: dependent chunks lengthen the one
+  // before.
+  std::vector<Segment> frames;
+  Segment last;
+  for (const Segment& segment : select(entries, request, false)) {
+    if (segment.key_bytes > 0) {
+      frames.push_back(segment);
+    } else if (!frames.empty() && follows(last, segment)) {
+      frames.back().duration_ms += segment.duration_ms;
+      frames.back().seq_end = segment.seq_end;
+    }
+    last = segment;
+  }
+  const bool ended = request.to <= request.now;
+  PlaylistWriter out(512 + frames.size() * (260 + request.media_prefix.size() + camera.size()));
+  write_head(out, frames.empty() || has_fmp4(frames), target_seconds(frames));
+  out.text("#EXT-X-I-FRAMES-ONLY\n");
+  if (!frames.empty()) {
+    out.text("#EXT-X-MEDIA-SEQUENCE:0\n#EXT-X-DISCONTINUITY-SEQUENCE:")
+        .number(frames[0].entry->name.run.number)
+        .text("\n");
+  }
+  if (ended) out.text("#EXT-X-PLAYLIST-TYPE:VOD\n");
+  const Maps maps(frames);
+  const Segment* before = nullptr;
+  for (const Segment& frame : frames) {
+    write_border(out, before, frame, maps, request.media_prefix);
+    out.extinf(frame.duration_ms);
+    write_address(out, camera, frame, frame.key_bytes, request.media_prefix, true);
+    before = &frame;
+  }
+  if (ended) out.text("#EXT-X-ENDLIST\n");
+  return std::move(out).take();
+}
+
+std::string live_playlist(std::string_view camera, const std::vector<record::RecentChunk>& chunks,
+                          const LiveRequest& request) {
+  std::vector<const record::RecentChunk*> finished;
+  for (const record::RecentChunk& chunk : chunks) {
+    if (chunk.finished) finished.push_back(&chunk);
+  }
+  size_t first = finished.size();
+  uint64_t window_ms = 0;
+  const auto wanted_ms = static_cast<uint64_t>(base::milliseconds(request.window).count());
+  while (first > 0 &&
+         (window_ms < wanted_ms || finished.size() - first < 3 || finished[first]->chunk.key_bytes == 0)) {
+    window_ms += finished[--first]->duration_ms;
+  }
+  finished.erase(finished.begin(), finished.begin() + static_cast<std::ptrdiff_t>(first));
+
+  uint64_t target = kTargetSeconds;
+  bool independent = true;
+  for (const record::RecentChunk* chunk : finished) {
+    target = std::max<uint64_t>(target, (uint64_t{chunk->duration_ms} + 500) / 1000);
+    independent = independent && chunk->chunk.key_bytes > 0;
+  }
+  const bool fmp4 = request.container == Container::kFmp4;
+  PlaylistWriter out(512 + finished.size() * 160);
+  write_head(out, fmp4, target);
+  if (finished.empty()) return std::move(out).take();
+  out.text("#EXT-X-MEDIA-SEQUENCE:").number(finished[0]->seq).text("\n");
+  out.text("#EXT-X-DISCONTINUITY-SEQUENCE:").number(finished[0]->run.number).text("\n");
+  if (independent) out.text("#EXT-X-INDEPENDENT-SEGMENTS\n");
+  const record::RecentChunk* before = nullptr;
+  std::string run;
+  for (const record::RecentChunk* chunk : finished) {
+    const bool new_run = before == nullptr || before->run != chunk->run;
+    if (before != nullptr && (new_run || before->seq + 1 != chunk->seq)) out.text("#EXT-X-DISCONTINUITY\n");
+    if (new_run) {
+      run = store::format_run(chunk->run);
+      if (fmp4) out.text("#EXT-X-MAP:URI=\"init/").text(run).text(".mp4\"\n");
+    }
+    out.program_date_time(base::to_unix_ms(chunk->start));
+    out.extinf(chunk->duration_ms);
+    out.text("../../media/")
+        .text(camera)
+        .text("/")
+        .text(run)
+        .text("/")
+        .text(store::format_base36(chunk->seq))
+        .text("\n");
+    before = chunk;
+  }
+  return std::move(out).take();
+}
+
+Bandwidth bandwidth_of(const Entries& entries) {
+  constexpr uint32_t kShortMs =
+      500;  // the rate of a shorter one says nothing: a run's last chunk may be one frame
+  Bandwidth result;
+  uint64_t bytes = 0;
+  uint64_t ms = 0;
+  for (const CatalogEntryPtr& entry : entries) {
+    for (const Chunk& chunk : entry->name.chunks) {
+      bytes += chunk.size_bytes;
+      ms += chunk.duration_ms;
+      if (chunk.duration_ms < kShortMs) continue;
+      result.peak = std::max(result.peak, uint64_t{chunk.size_bytes} * 8000 / chunk.duration_ms);
+      result.iframe_peak = std::max(result.iframe_peak, uint64_t{chunk.key_bytes} * 8000 / chunk.duration_ms);
+    }
+  }
+  result.average = ms == 0 ? 0 : bytes * 8000 / ms;
+  result.peak = std::max(result.peak, result.average);
+  return result;
+}
+
+std::string multivariant_playlist(const std::vector<Variant>& variants) {
+  PlaylistWriter out(256 + variants.size() * 512);
+  const auto quoted = [&out](std::string_view attribute, std::string text) {
+    std::erase_if(text, [](char c) { return c == '"' || static_cast<unsigned char>(c) < 0x20 || c == 0x7F; });
+    if (!text.empty()) out.text(attribute).text("\"").text(text).text("\"");
+  };
+  const auto resolution = [&out](const Variant& variant) {
+    if (variant.width == 0 || variant.height == 0) return;
+    out.text(",RESOLUTION=").number(variant.width).text("x").number(variant.height);
+  };
+  out.text("#EXTM3U\n#EXT-X-VERSION:7\n");
+  for (const Variant& variant : variants) {
+    // BANDWIDTH must be there: 1 where nothing is known.
+    out.text("#EXT-X-STREAM-INF:BANDWIDTH=").number(std::max<uint64_t>(1, variant.bandwidth.peak));
+    if (variant.bandwidth.average > 0) out.text(",AVERAGE-BANDWIDTH=").number(variant.bandwidth.average);
+    quoted(",CODECS=", variant.codecs);
+    resolution(variant);
+    std::string uri = variant.uri;
+    std::erase_if(uri, [](char c) { return static_cast<unsigned char>(c) <= 0x20; });
+    out.text("\n").text(uri).text("\n");
+  }
+  for (const Variant& variant : variants) {
+    if (variant.iframe_uri.empty()) continue;
+    out.text("#EXT-X-I-FRAME-STREAM-INF:BANDWIDTH=")
+        .number(std::max<uint64_t>(1, variant.bandwidth.iframe_peak));
+    quoted(",CODECS=", variant.iframe_codecs);
+    resolution(variant);
+    quoted(",URI=", variant.iframe_uri);
+    out.text("\n");
+  }
+  return std::move(out).take();
+}
+
+}  // namespace miharu::hls

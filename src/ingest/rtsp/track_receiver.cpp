@@ -1,0 +1,159 @@
+#include "ingest/rtsp/track_receiver.h"
+
+#include <algorithm>
+#include <cmath>
+#include <random>
+
+#include <fmt/format.h>
+
+#include "base/log.h"
+
+namespace miharu::ingest::rtsp {
+
+using base::SteadyTime;
+
+namespace {
+
+constexpr double kJumpForward = 1.0;    // seconds in one step, beyond what the clock on the wall did
+constexpr double kJumpBackward = -0.5;  // farther than pictures are reordered
+constexpr double kMaxDrift = 0.001;     // of a camera's crystal, with room
+
+double to_seconds(base::SteadyTime::duration duration) {
+  return std::chrono::duration<double>(duration).count();
+}
+
+}  // namespace
+
+base::Result<std::unique_ptr<TrackReceiver>> TrackReceiver::make(media::TrackKind kind,
+                                                                 const media::SdpMedia& media,
+                                                                 const media::SdpChoice& choice, bool reorder,
+                                                                 TrackListener& listener) {
+  std::unique_ptr<TrackReceiver> out(new TrackReceiver(kind, choice, reorder, listener));
+  auto depacketizer = media::make_depacketizer(media, choice.format, *out);
+  if (!depacketizer) return tl::unexpected(std::move(depacketizer.error()));
+  out->depacketizer_ = std::move(*depacketizer);
+  out->own_ssrc_ = std::random_device{}();
+  return out;
+}
+
+bool TrackReceiver::on_rtp(base::ByteView bytes, SteadyTime arrival) {
+  const auto packet = media::parse_rtp(bytes);
+  if (!packet || packet->payload_type != format_.payload_type) {
+    listener_.on_track_oddity("P7");
+    return false;
+  }
+  if (!lock_on(*packet)) return false;
+  ++packets_;
+  last_packet_ = arrival;
+  bye_at_.reset();
+  stats_->on_packet(*packet, arrival);
+  buffer_.push(*packet, arrival);
+  if (!reorder_) buffer_.flush();
+  return true;
+}
+
+// Announced ssrcs are often wrong (quirk P1): the first packet decides, and two in a row from another one are
+// a change (quirk P2).
+bool TrackReceiver::lock_on(const media::RtpPacket& packet) {
+  if (stats_ && stats_->ssrc() == packet.ssrc) {
+    candidate_.reset();
+    return true;
+  }
+  if (stats_) {
+    const bool follows =
+        candidate_ && candidate_->ssrc == packet.ssrc && candidate_->next_sequence == packet.sequence;
+    candidate_ = Candidate{packet.ssrc, static_cast<uint16_t>(packet.sequence + 1)};
+    if (!follows) return false;
+    candidate_.reset();
+    if (previous_ssrc_ == packet.ssrc) {
+      listener_.on_track_oddity("T4");
+      ++returns_;
+    }
+    previous_ssrc_ = stats_->ssrc();
+    listener_.on_track_oddity("P2");
+    buffer_.flush();
+    buffer_.reset();
+    new_ssrc_ = true;
+  }
+  stats_.emplace(packet.ssrc, format_.clock_rate);
+  return true;
+}
+
+void TrackReceiver::on_ordered_packet(const media::RtpPacket& packet, SteadyTime arrival,
+                                      uint32_t lost_before) {
+  lost_ += lost_before;
+  const int64_t timestamp = timestamps_.unwrap(packet.timestamp);
+  if (time_jumps(timestamp, arrival)) depacketizer_->reset();
+  // The first packet of a new ssrc was spent on recognising it.
+  const bool lost = lost_before > 0 || new_ssrc_;
+  new_ssrc_ = false;
+  depacketizer_->push({packet, timestamp, arrival, lost});
+}
+
+// Quirk P5. A step of media time counts only where arrival does not explain it: after a stall of the network
+// or frames that the camera left out, media time catches up with what it was ahead before, and goes no
+// farther.
+bool TrackReceiver::time_jumps(int64_t timestamp, SteadyTime arrival) {
+  if (!mark_) {
+    mark_ = TimeMark{timestamp, arrival, 0, 0};
+    return false;
+  }
+  TimeMark& mark = *mark_;
+  const double step = static_cast<double>(timestamp - mark.timestamp) / format_.clock_rate;
+  const double elapsed = to_seconds(arrival - mark.arrival);
+  const double lead = mark.lead + step - elapsed;
+  const bool forward = step > kJumpForward && lead > mark.max_lead + kJumpForward;
+  if (!forward && step >= kJumpBackward) {
+    mark = {timestamp, arrival, lead, std::max(lead, mark.max_lead - elapsed * kMaxDrift)};
+    return false;
+  }
+  mark = {timestamp, arrival, 0, 0};
+  listener_.on_track_oddity("P5");
+  listener_.on_track_time_jump(
+      {base::Errc::kMalformed,
+       fmt::format("the camera's {} clock jumped by {:.1f} s", name_of(kind_), step - elapsed), -1});
+  return true;
+}
+
+void TrackReceiver::on_drop(base::Error reason) {
+  spdlog::debug("{}: {}", name_of(kind_), reason.text);
+}
+
+void TrackReceiver::on_rtcp(base::ByteView packet, SteadyTime arrival) {
+  report_arrival_ = arrival;
+  // What broke in a report is lost with it; media does not depend on it.
+  static_cast<void>(media::parse_rtcp(packet, *this));
+}
+
+void TrackReceiver::on_sender_report(const media::RtcpSenderReport& report) {
+  if (!stats_ || report.ssrc != stats_->ssrc() || !timestamps_.last()) return;
+  stats_->on_sender_report(report, report_arrival_);
+  listener_.on_track_report({kind_, report.ntp, timestamps_.peek(report.rtp_timestamp), report_arrival_});
+}
+
+void TrackReceiver::on_bye(uint32_t ssrc) {
+  if (!stats_ || ssrc != stats_->ssrc()) return;
+  listener_.on_track_oddity("U6");
+  bye_at_ = report_arrival_;
+}
+
+void TrackReceiver::advance(SteadyTime now) {
+  buffer_.advance(now);
+}
+
+std::optional<SteadyTime> TrackReceiver::deadline() const {
+  return buffer_.deadline();
+}
+
+void TrackReceiver::flush() {
+  buffer_.flush();
+  depacketizer_->flush();
+}
+
+void TrackReceiver::append_report(base::ByteVector& out, SteadyTime now) {
+  if (!stats_) return;
+  const media::RtcpReportBlock block = stats_->report(now);
+  media::append_receiver_report(out, own_ssrc_, {&block, 1}, "miharu");
+}
+
+}  // namespace miharu::ingest::rtsp

@@ -1,0 +1,115 @@
+#include "record/export.h"
+
+#include <fmt/format.h>
+
+#include "media/scan.h"
+
+namespace miharu::record {
+namespace {
+
+// Reads objects whole and keeps the latest: samples are asked for in nearly the order of the file.
+class ObjectReader {
+ public:
+  ObjectReader(store::ObjectStore& store, const std::vector<store::CatalogEntryPtr>& entries)
+      : store_(store), entries_(entries) {}
+
+  base::Result<base::ByteView> bytes_of(uint32_t index) {
+    if (!loaded_ || index != index_) {
+      auto bytes = store_.get(entries_[index]->key, 0, UINT64_MAX);
+      if (!bytes) return tl::unexpected(std::move(bytes.error()).in(entries_[index]->key));
+      bytes_ = std::move(*bytes);
+      index_ = index;
+      loaded_ = true;
+    }
+    return base::ByteView(bytes_);
+  }
+
+  base::Result<base::ByteView> payload(media::TrackKind kind, const media::Mp4Sample& sample) {
+    const auto bytes = bytes_of(sample.object);
+    if (!bytes) return bytes;
+    const store::ObjectName& name = entries_[sample.object]->name;
+    if (name.container == store::Container::kFmp4) {
+      if (sample.scanned.offset + sample.scanned.size_bytes > bytes->size())
+        return base::fail(base::Errc::kTruncated, "the object became shorter");
+      return bytes->subspan(sample.scanned.offset, sample.scanned.size_bytes);
+    }
+    auto extracted = media::extract_sample(*bytes, sample.scanned,
+                                           kind == media::TrackKind::kVideo ? name.video : name.audio);
+    if (!extracted) return tl::unexpected(extracted.error());
+    sample_ = std::move(*extracted);
+    return base::ByteView(sample_);
+  }
+
+ private:
+  store::ObjectStore& store_;
+  const std::vector<store::CatalogEntryPtr>& entries_;
+  base::ByteVector bytes_;
+  base::ByteVector sample_;
+  uint32_t index_ = 0;
+  bool loaded_ = false;
+};
+
+}  // namespace
+
+base::Result<ExportReport> export_mp4(store::ObjectStore& store, store::Catalog& catalog,
+                                      std::string_view camera, base::UtcTime from, base::UtcTime to,
+                                      const media::Mp4FileWriter::Sink& sink,
+                                      const std::function<bool(uint64_t, uint64_t)>& progress) {
+  // A dependent chunk leans on those before it, at most one long group of pictures away.
+  auto found = catalog.find(camera, from - std::chrono::minutes(5), to);
+  if (!found) return tl::unexpected(found.error());
+  std::vector<store::CatalogEntryPtr> entries;
+  for (const store::CatalogEntryPtr& entry : found->entries) {
+    if (!entry->growing) entries.push_back(entry);
+  }
+  size_t first = 0;
+  while (first < entries.size() && entries[first]->name.end() <= from) ++first;
+  const auto begins_with_key = [&](size_t i) {
+    return !entries[i]->name.chunks.empty() && entries[i]->name.chunks.front().key_bytes > 0;
+  };
+  while (first > 0 && first < entries.size() && !begins_with_key(first) &&
+         entries[first - 1]->name.run == entries[first]->name.run)
+    --first;
+  entries.erase(entries.begin(), entries.begin() + static_cast<ptrdiff_t>(first));
+  if (entries.empty()) {
+    return base::fail(base::Errc::kNotFound,
+                      fmt::format("nothing of camera {} is recorded (and finished) between {} and {}", camera,
+                                  base::format_rfc3339(from), base::format_rfc3339(to)));
+  }
+
+  media::Mp4FileWriter writer(from, to);
+  ObjectReader reader(store, entries);
+  ExportReport report;
+  std::optional<store::Run> run;
+  for (uint32_t i = 0; i < entries.size(); ++i) {
+    const store::ObjectName& name = entries[i]->name;
+    const auto bytes = reader.bytes_of(i);
+    if (!bytes) return tl::unexpected(bytes.error());
+    const auto scan = name.container == store::Container::kFmp4
+                          ? media::scan_fmp4(*bytes)
+                          : media::scan_mpegts(*bytes, base::to_unix_ms(name.start) * 90);
+    if (!scan) return tl::unexpected(base::Error(scan.error()).in(entries[i]->key));
+    if (!run || *run != name.run) writer.begin_run(scan->video, scan->audio);
+    run = name.run;
+    for (const media::ScannedFragment& fragment : scan->fragments) {
+      for (const media::ScannedSample& sample : fragment.video) writer.add_video({i, sample});
+      for (const media::ScannedSample& sample : fragment.audio) writer.add_audio({i, sample});
+      report.frames += fragment.video.size();
+    }
+    ++report.objects;
+  }
+  const auto size = writer.prepare();
+  if (!size) return tl::unexpected(size.error());
+  const auto written = writer.write(
+      [&](media::TrackKind kind, const media::Mp4Sample& sample) { return reader.payload(kind, sample); },
+      [&](base::ByteView bytes) -> base::Status {
+        if (auto done = sink(bytes); !done) return done;
+        report.bytes += bytes.size();
+        if (progress && !progress(report.bytes, *size)) return base::fail(base::Errc::kClosed, "interrupted");
+        return {};
+      });
+  if (!written) return tl::unexpected(written.error());
+  return report;
+}
+
+}  // namespace miharu::record

@@ -1,0 +1,119 @@
+#include "record/gap_log.h"
+
+#include <SQLiteCpp/SQLiteCpp.h>
+#include <fmt/format.h>
+
+namespace miharu::record {
+namespace {
+
+// SQLiteCpp reports by exceptions; they end here.
+template <class Function>
+auto guarded(Function&& function) -> base::Result<decltype(function())> {
+  try {
+    if constexpr (std::is_void_v<decltype(function())>) {
+      function();
+      return {};
+    } else {
+      return function();
+    }
+  } catch (const SQLite::Exception& error) {
+    return base::fail(base::Errc::kIo, fmt::format("gap log: {}", error.what()));
+  }
+}
+
+}  // namespace
+
+std::string_view name_of(store::RunReason reason) {
+  switch (reason) {
+    case store::RunReason::kRestart:
+      return "restart";
+    case store::RunReason::kCameraLost:
+      return "camera_lost";
+    case store::RunReason::kParameters:
+      return "parameters";
+    case store::RunReason::kClockStep:
+      return "clock_step";
+    case store::RunReason::kDisk:
+      return "disk";
+    case store::RunReason::kQueue:
+      return "queue";
+    case store::RunReason::kOperator:
+      return "operator";
+  }
+  return "unknown";
+}
+
+GapLog::GapLog(std::unique_ptr<SQLite::Database> database) : database_(std::move(database)) {}
+GapLog::~GapLog() = default;
+
+base::Result<std::unique_ptr<GapLog>> GapLog::open(const std::filesystem::path& path) {
+  return guarded([&] {
+    auto database =
+        std::make_unique<SQLite::Database>(path.string(), SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE, 2000);
+    database->exec("PRAGMA journal_mode=WAL");
+    database->exec("PRAGMA synchronous=NORMAL");
+    database->exec(
+        "CREATE TABLE IF NOT EXISTS gaps (camera TEXT NOT NULL, start_ms INTEGER NOT NULL, end_ms INTEGER, "
+        "reason TEXT NOT NULL, text TEXT NOT NULL)");
+    database->exec("CREATE INDEX IF NOT EXISTS gaps_by_time ON gaps (camera, start_ms)");
+    return std::unique_ptr<GapLog>(new GapLog(std::move(database)));
+  });
+}
+
+base::Status GapLog::begin(const std::string& camera, const Gap& gap) {
+  const std::lock_guard lock(mutex_);
+  return guarded([&] {
+    SQLite::Statement insert(
+        *database_,
+        "INSERT INTO gaps (camera, start_ms, end_ms, reason, text) SELECT ?1, ?2, NULL, ?3, ?4 "
+        "WHERE NOT EXISTS (SELECT 1 FROM gaps WHERE camera = ?1 AND end_ms IS NULL)");
+    insert.bind(1, camera);
+    insert.bind(2, base::to_unix_ms(gap.start));
+    insert.bind(3, std::string(1, static_cast<char>(gap.reason)));
+    insert.bind(4, gap.text);
+    insert.exec();
+  });
+}
+
+base::Status GapLog::end(const std::string& camera, base::UtcTime end, base::nanoseconds least) {
+  const std::lock_guard lock(mutex_);
+  return guarded([&] {
+    const int64_t end_ms = base::to_unix_ms(end);
+    SQLite::Statement forget(*database_,
+                             "DELETE FROM gaps WHERE camera = ? AND end_ms IS NULL AND start_ms > ?");
+    forget.bind(1, camera);
+    forget.bind(2, end_ms - std::chrono::duration_cast<base::milliseconds>(least).count());
+    forget.exec();
+    SQLite::Statement update(*database_, "UPDATE gaps SET end_ms = ? WHERE camera = ? AND end_ms IS NULL");
+    update.bind(1, end_ms);
+    update.bind(2, camera);
+    update.exec();
+  });
+}
+
+base::Result<std::vector<Gap>> GapLog::find(std::string_view camera, base::UtcTime from,
+                                            base::UtcTime to) const {
+  const std::lock_guard lock(mutex_);
+  return guarded([&] {
+    SQLite::Statement select(
+        *database_,
+        "SELECT start_ms, end_ms, reason, text FROM gaps WHERE camera = ? AND start_ms < ? AND "
+        "(end_ms IS NULL OR end_ms > ?) ORDER BY start_ms");
+    select.bind(1, std::string(camera));
+    select.bind(2, base::to_unix_ms(to));
+    select.bind(3, base::to_unix_ms(from));
+    std::vector<Gap> gaps;
+    while (select.executeStep()) {
+      Gap gap;
+      gap.start = base::from_unix_ms(select.getColumn(0).getInt64());
+      if (!select.getColumn(1).isNull()) gap.end = base::from_unix_ms(select.getColumn(1).getInt64());
+      const std::string letter = select.getColumn(2).getString();
+      if (!letter.empty()) gap.reason = static_cast<store::RunReason>(letter.front());
+      gap.text = select.getColumn(3).getString();
+      gaps.push_back(std::move(gap));
+    }
+    return gaps;
+  });
+}
+
+}  // namespace miharu::record

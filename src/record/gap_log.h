@@ -1,0 +1,51 @@
+// Why nothing was recorded: details of gaps, in SQLite. Losing this file loses no footage and no gap, only
+// words: the listing itself shows the gap and the letter of its reason.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "store/object_name.h"
+
+namespace SQLite {
+class Database;
+}
+
+namespace miharu::record {
+
+struct Gap {
+  base::UtcTime start;
+  std::optional<base::UtcTime> end;  // none: it still lasts
+  store::RunReason reason = store::RunReason::kRestart;
+  std::string text;  // for a person
+};
+
+// "camera_lost", "disk" ...: the reason's name in JSON, metrics and `ls`.
+std::string_view name_of(store::RunReason reason);
+
+// Thread-safe; blocking, so not for media threads.
+class GapLog {
+ public:
+  static base::Result<std::unique_ptr<GapLog>> open(const std::filesystem::path& database);
+  ~GapLog();
+
+  // A gap that is open already keeps its start and its first reason.
+  base::Status begin(const std::string& camera, const Gap& gap);
+  // Ends the open gap; one shorter than `least` is forgotten.
+  base::Status end(const std::string& camera, base::UtcTime end, base::nanoseconds least);
+  [[nodiscard]] base::Result<std::vector<Gap>> find(std::string_view camera, base::UtcTime from,
+                                                    base::UtcTime to) const;
+
+ private:
+  explicit GapLog(std::unique_ptr<SQLite::Database> database);
+
+  mutable std::mutex mutex_;
+  std::unique_ptr<SQLite::Database> database_;  // guarded by mutex_
+};
+
+}  // namespace miharu::record

@@ -1,0 +1,248 @@
+#include "record/recorder.h"
+
+#include <fmt/format.h>
+
+#include "base/check.h"
+#include "base/log.h"
+
+namespace miharu::record {
+
+using store::RunReason;
+
+struct Recorder::DiskSide {
+  DiskSide(const std::string& camera, const RecorderEnvironment& environment, size_t max_name_length)
+      : writer(camera, environment.disk, environment.store, environment.index, environment.clock,
+               max_name_length) {}
+  CameraWriter writer;
+  bool failed = false;  // orders are ignored until the next resume()
+  std::atomic<uint64_t> queued_bytes{0};
+  std::atomic<uint64_t> written_bytes{0};
+  std::atomic<uint64_t> objects{0};
+};
+
+Recorder::Recorder(std::string camera, SegmenterOptions options, const RecorderEnvironment& environment)
+    : camera_(std::move(camera)),
+      options_(options),
+      environment_(environment),
+      disk_side_(std::make_shared<DiskSide>(camera_, environment, options.max_name_length)),
+      alive_(std::make_shared<bool>(true)),
+      retry_(environment.media_loop.context()),
+      segmenter_(options, 0, 0, *this) {}
+
+Recorder::~Recorder() {
+  *alive_ = false;
+}
+
+void Recorder::start() {
+  resume();
+}
+
+void Recorder::resume() {
+  ready_ = false;
+  environment_.disk_loop.post([this, side = disk_side_, alive = alive_, &loop = environment_.media_loop] {
+    auto point = side->writer.resume();
+    side->failed = !point.has_value();
+    loop.post([this, alive, point = std::move(point)] {
+      if (*alive) resumed(point);
+    });
+  });
+}
+
+void Recorder::resumed(const base::Result<ResumePoint>& point) {
+  if (stopped_) return;
+  if (!point) {
+    state_ = RecorderStatus::State::kDiskTrouble;
+    set_last_error(point.error());
+    spdlog::warn("{}: cannot record: {}; trying again in {} s", camera_, point.error().to_string(),
+                 kRetryDisk.count());
+    retry_.expires_after(kRetryDisk);
+    retry_.async_wait([this, alive = alive_](const boost::system::error_code& error) {
+      if (!error && *alive && !stopped_) resume();
+    });
+    return;
+  }
+  segmenter_.set_counters(point->next_run, point->next_seq);
+  if (point->recorded_until) {
+    recorded_until_ = *point->recorded_until;
+    if (!gap_open_) begin_gap(next_reason_, next_text_.empty() ? "miharu was not running" : next_text_);
+  }
+  state_ = RecorderStatus::State::kWaiting;
+  ready_ = true;
+  suspended_ = false;
+}
+
+void Recorder::on_run_start(const stream::RunStart& start) {
+  run_ = start;
+  // Trouble of the disk explains the gap better than what the camera did meanwhile.
+  if (next_reason_ == RunReason::kRestart || !suspended_) next_reason_ = start.reason;
+}
+
+void Recorder::begin_segmenter_run(RunReason reason) {
+  stream::RunStart start = *run_;
+  start.reason = reason;
+  segmenter_.start_run(start);
+  next_reason_ = RunReason::kCameraLost;
+  next_text_.clear();
+}
+
+void Recorder::on_placed(const stream::PlacedFrame& placed) {
+  if (stopped_ || !run_) return;
+  const bool can_start = placed.frame->is_video() && placed.frame->key;
+  if (!segmenter_.running()) {
+    if (!ready_ || !can_start) {
+      if (!ready_) ++frames_dropped_;
+      return;
+    }
+    begin_segmenter_run(next_reason_);
+    end_gap(placed.dts);
+  }
+  ++frames_;
+  state_ = RecorderStatus::State::kRecording;
+  segmenter_.add(placed);
+}
+
+void Recorder::on_run_end(RunReason reason, const std::string& detail) {
+  run_.reset();
+  if (!suspended_) {
+    next_reason_ = reason;
+    next_text_ = detail;
+  }
+  if (!segmenter_.running()) return;
+  segmenter_.end_run();
+  begin_gap(reason, detail);
+  state_ = RecorderStatus::State::kWaiting;
+}
+
+void Recorder::stop(std::function<void()> done) {
+  stopped_ = true;
+  retry_.cancel();
+  segmenter_.end_run();
+  state_ = RecorderStatus::State::kStopped;
+  environment_.disk_loop.post([side = disk_side_, done = std::move(done)] {
+    if (!side->failed) {
+      if (auto closed = side->writer.close(); !closed) spdlog::error("{}", closed.error().to_string());
+    }
+    done();
+  });
+}
+
+RecorderStatus Recorder::status() const {
+  RecorderStatus status;
+  status.state = state_;
+  status.parts = parts_;
+  status.frames = frames_;
+  status.frames_dropped = frames_dropped_;
+  if (const int64_t ms = recorded_until_ms_; ms != 0) status.recorded_until = base::from_unix_ms(ms);
+  {
+    const std::lock_guard lock(error_mutex_);
+    status.last_error = last_error_;
+  }
+  status.queued_bytes = disk_side_->queued_bytes;
+  status.bytes = disk_side_->written_bytes;
+  status.objects = disk_side_->objects;
+  return status;
+}
+
+void Recorder::on_object(ObjectStart start) {
+  const uint64_t bytes = start.init.size();
+  order([start = std::make_shared<const ObjectStart>(std::move(start))](
+            CameraWriter& writer) { return writer.begin(*start); },
+        bytes);
+}
+
+void Recorder::on_part(Part part) {
+  recorded_until_ = part.end;
+  const uint64_t bytes = part.size_bytes;
+  if (disk_side_->queued_bytes + bytes > kMaxQueuedBytes) {
+    suspend(RunReason::kQueue, "the disk did not keep up");
+    return;
+  }
+  ++parts_;
+  recorded_until_ms_ = base::to_unix_ms(part.end);
+  order([part = std::make_shared<const Part>(std::move(part))](
+            CameraWriter& writer) { return writer.append(*part); },
+        bytes);
+}
+
+void Recorder::on_chunk_end(base::UtcTime end, bool object) {
+  order(
+      [end, object, side = disk_side_, camera = camera_,
+       on_object = environment_.on_object](CameraWriter& writer) -> base::Status {
+        const uint64_t before = writer.finished_bytes();
+        auto done = writer.chunk_end(end, object);
+        if (done && object && writer.finished_bytes() > before) {
+          ++side->objects;
+          if (on_object) on_object(camera, writer.finished_bytes() - before);
+        }
+        return done;
+      },
+      0);
+}
+
+void Recorder::order(std::function<base::Status(CameraWriter&)> work, uint64_t bytes) {
+  if (suspended_) return;
+  disk_side_->queued_bytes += bytes;
+  environment_.disk_loop.post([this, work = std::move(work), bytes, side = disk_side_, alive = alive_,
+                               &loop = environment_.media_loop, on_no_space = environment_.on_no_space] {
+    side->queued_bytes -= bytes;
+    if (side->failed) return;
+    base::Status done = work(side->writer);
+    if (done) {
+      side->written_bytes += bytes;
+      return;
+    }
+    side->failed = true;
+    if (done.error().code == base::Errc::kNoSpace && on_no_space) on_no_space();
+    loop.post([this, alive, error = std::move(done.error())] {
+      if (!*alive || stopped_ || suspended_) return;
+      set_last_error(error);
+      suspend(RunReason::kDisk, error.text);
+    });
+  });
+}
+
+void Recorder::suspend(RunReason reason, const std::string& text) {
+  spdlog::error("{}: recording is interrupted: {}", camera_, text);
+  suspended_ = true;
+  ready_ = false;
+  next_reason_ = reason;
+  next_text_ = text;
+  // The segmenter may be on the stack above: its run is given up once it has returned.
+  environment_.media_loop.post([this, alive = alive_, reason, text] {
+    if (!*alive || stopped_) return;
+    segmenter_.abandon_run();
+    begin_gap(reason, text);
+    state_ = RecorderStatus::State::kDiskTrouble;
+    // Behind what is queued: a queue that overflowed is written first, and its object gets its name.
+    environment_.disk_loop.post([side = disk_side_] {
+      if (side->failed) return;
+      if (auto closed = side->writer.close(); !closed) side->failed = true;
+    });
+    resume();
+  });
+}
+
+void Recorder::set_last_error(const base::Error& error) {
+  const std::lock_guard lock(error_mutex_);
+  last_error_ = error;
+}
+
+void Recorder::begin_gap(RunReason reason, const std::string& text) {
+  gap_open_ = true;
+  environment_.disk_loop.post(
+      [&gaps = environment_.gaps, camera = camera_, gap = Gap{recorded_until_, std::nullopt, reason, text}] {
+        if (auto done = gaps.begin(camera, gap); !done)
+          spdlog::warn("{}: {}", camera, done.error().to_string());
+      });
+}
+
+void Recorder::end_gap(base::UtcTime at) {
+  if (!gap_open_) return;
+  gap_open_ = false;
+  environment_.disk_loop.post([&gaps = environment_.gaps, camera = camera_, at] {
+    if (auto done = gaps.end(camera, at, kLeastGap); !done)
+      spdlog::warn("{}: {}", camera, done.error().to_string());
+  });
+}
+
+}  // namespace miharu::record

@@ -1,0 +1,121 @@
+// Records one camera: placed frames in, objects of some tens of seconds out, and every gap with its reason.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+
+#include "net/event_loop.h"
+#include "record/camera_writer.h"
+#include "record/gap_log.h"
+#include "record/segmenter.h"
+
+namespace miharu::record {
+
+struct RecorderStatus {
+  enum class State : uint8_t {
+    kStarting,
+    kWaiting,
+    kRecording,
+    kDiskTrouble,
+    kStopped
+  } state = State::kStarting;
+  std::optional<base::Error> last_error;  // of the disk
+  std::optional<base::UtcTime> recorded_until;
+  uint64_t bytes = 0;  // written since the start
+  uint64_t objects = 0;
+  uint64_t parts = 0;
+  uint64_t frames = 0;
+  uint64_t frames_dropped = 0;  // not recorded: disk trouble or a full queue
+  uint64_t queued_bytes = 0;
+};
+
+// What a recorder works with. All must outlive it; `disk_loop` runs everything of CameraWriter and the gap
+// log.
+struct RecorderEnvironment {
+  net::EventLoop& media_loop;
+  net::EventLoop& disk_loop;
+  Disk& disk;
+  store::DirectoryStore& store;
+  RecordingIndex& index;
+  GapLog& gaps;
+  const base::Clock& clock;
+  // Called on the disk thread when an object got its name, with its size; and when the disk is full.
+  std::function<void(const std::string& camera, uint64_t bytes)> on_object;
+  std::function<void()> on_no_space;
+};
+
+// Lives on the camera's media thread; make it, start() it and stop() it there. status() may be asked from any
+// thread.
+class Recorder final : public stream::PlacedListener, private SegmenterListener {
+ public:
+  // Frames that wait for the disk, per camera. At 4 Mbit/s this is a disk that stalls for 90 s.
+  static constexpr uint64_t kMaxQueuedBytes = 48 << 20;
+  static constexpr base::seconds kRetryDisk{5};
+  static constexpr base::seconds kLeastGap{2};  // shorter ones are not marked (quirk T7)
+
+  Recorder(std::string camera, SegmenterOptions options, const RecorderEnvironment& environment);
+  ~Recorder() override;
+  Recorder(const Recorder&) = delete;
+  Recorder& operator=(const Recorder&) = delete;
+
+  void start();
+  // After the stream ended its run. `done` is called on the disk thread once everything is on disk under its
+  // final name.
+  void stop(std::function<void()> done);
+  [[nodiscard]] RecorderStatus status() const;
+
+  void on_run_start(const stream::RunStart& start) override;
+  void on_placed(const stream::PlacedFrame& frame) override;
+  void on_run_end(store::RunReason reason, const std::string& detail) override;
+
+ private:
+  // What the disk thread keeps of this recorder; it may outlive the recorder until its queue is empty.
+  struct DiskSide;
+
+  void on_object(ObjectStart start) override;
+  void on_part(Part part) override;
+  void on_chunk_end(base::UtcTime end, bool object) override;
+
+  void resume();
+  void resumed(const base::Result<ResumePoint>& point);
+  // Stops feeding the disk until it answers again; the run that follows begins with `reason`.
+  void suspend(store::RunReason reason, const std::string& text);
+  void begin_segmenter_run(store::RunReason reason);
+  void set_last_error(const base::Error& error);
+  void begin_gap(store::RunReason reason, const std::string& text);
+  void end_gap(base::UtcTime at);
+  // Runs on the disk thread; its failure comes back as suspend().
+  void order(std::function<base::Status(CameraWriter&)> work, uint64_t bytes);
+
+  std::string camera_;
+  SegmenterOptions options_;
+  RecorderEnvironment environment_;
+  std::shared_ptr<DiskSide> disk_side_;
+  std::shared_ptr<bool> alive_;  // false once destroyed: asked by what the disk thread posts back
+  boost::asio::steady_timer retry_;
+
+  Segmenter segmenter_;
+  std::optional<stream::RunStart> run_;  // the placer's current run
+  bool ready_ = false;                   // the disk side answered: parts may be sent
+  bool suspended_ = false;
+  bool stopped_ = false;
+  store::RunReason next_reason_ = store::RunReason::kRestart;
+  std::string next_text_;
+  bool gap_open_ = false;
+  base::UtcTime recorded_until_{};
+
+  // Written on the media thread, read by any.
+  std::atomic<RecorderStatus::State> state_{RecorderStatus::State::kStarting};
+  std::atomic<uint64_t> parts_{0};
+  std::atomic<uint64_t> frames_{0};
+  std::atomic<uint64_t> frames_dropped_{0};
+  std::atomic<int64_t> recorded_until_ms_{0};  // 0: nothing yet
+  mutable std::mutex error_mutex_;
+  std::optional<base::Error> last_error_;  // guarded by error_mutex_
+};
+
+}  // namespace miharu::record

@@ -1,0 +1,250 @@
+#include "record/retention.h"
+
+#include <pthread.h>
+#include <sys/statvfs.h>
+
+#include <algorithm>
+
+#include "base/log.h"
+#include "store/catalog.h"
+
+namespace miharu::record {
+namespace {
+
+// What is freed at least when the disk is full, so that recording does not stop again at once.
+constexpr uint64_t kLeastRoomBytes = 256 << 20;
+
+int64_t hour_of(base::UtcTime time) {
+  return std::chrono::floor<std::chrono::hours>(time).time_since_epoch().count();
+}
+
+base::UtcTime start_of(int64_t hour) {
+  return base::UtcTime(std::chrono::hours(hour));
+}
+
+}  // namespace
+
+Retention::Retention(store::DirectoryStore& store, const base::Clock& clock, RetentionOptions options)
+    : store_(store), clock_(clock), options_(std::move(options)) {}
+
+Retention::~Retention() {
+  stop();
+}
+
+void Retention::start() {
+  thread_ = std::thread([this] {
+    pthread_setname_np(pthread_self(), "retention");
+    loop();
+  });
+}
+
+void Retention::stop() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  wake_.notify_all();
+  if (thread_.joinable()) thread_.join();
+}
+
+void Retention::loop() {
+  while (true) {
+    bool full = false;
+    {
+      std::unique_lock lock(mutex_);
+      if (stopping_) return;
+      full = std::exchange(hurry_, false);
+    }
+    const auto deleted = run_once(full);
+    if (!deleted) {
+      spdlog::warn("retention: {}", deleted.error().to_string());
+    } else if (*deleted > 0) {
+      spdlog::info("retention: deleted the {} oldest objects", *deleted);
+    }
+    std::unique_lock lock(mutex_);
+    wake_.wait_for(lock, kInterval, [this] { return stopping_ || hurry_; });
+  }
+}
+
+void Retention::added(const std::string& camera, base::UtcTime start, uint64_t bytes) {
+  const std::lock_guard lock(mutex_);
+  books_[camera][hour_of(start)] += bytes;
+}
+
+void Retention::hurry() {
+  {
+    const std::lock_guard lock(mutex_);
+    hurry_ = true;
+  }
+  wake_.notify_all();
+}
+
+base::Status Retention::take_stock() {
+  store::Catalog catalog(store_, nullptr, clock_);
+  const auto cameras = catalog.cameras();
+  if (!cameras) return tl::unexpected(cameras.error());
+  std::map<std::string, std::map<HourKey, uint64_t>> books;
+  for (const std::string& camera : *cameras) {
+    const auto listing = store_.list("rec/" + camera + "/", false);
+    if (!listing) return tl::unexpected(listing.error());
+    for (const store::ListedObject& object : listing->objects) {
+      const auto name = store::decode_name(std::string_view(object.key).substr(object.key.rfind('/') + 1));
+      if (name) books[camera][hour_of(name->start)] += name->size_bytes();
+    }
+    const std::lock_guard lock(mutex_);
+    if (stopping_) return base::fail(base::Errc::kClosed, "stopping");
+  }
+  const std::lock_guard lock(mutex_);
+  // Objects that ended while this was listed may be counted twice: books are put right when their hour is
+  // deleted.
+  books_ = std::move(books);
+  stock_taken_ = true;
+  return {};
+}
+
+base::Result<uint64_t> Retention::run_once(bool disk_is_full) {
+  const bool by_bytes =
+      options_.all.bytes || std::any_of(options_.cameras.begin(), options_.cameras.end(),
+                                        [](const auto& camera) { return camera.second.bytes.has_value(); });
+  const bool by_age =
+      options_.all.age || std::any_of(options_.cameras.begin(), options_.cameras.end(),
+                                      [](const auto& camera) { return camera.second.age.has_value(); });
+  const uint64_t missing = missing_free_bytes(disk_is_full);
+  if (!by_bytes && !by_age && missing == 0) return 0;
+  bool stock_taken = false;
+  {
+    const std::lock_guard lock(mutex_);
+    stock_taken = stock_taken_;
+  }
+  if (!stock_taken) {
+    if (auto taken = take_stock(); !taken) return tl::unexpected(taken.error());
+  }
+
+  uint64_t objects = 0;
+  const auto count = [&objects](const base::Result<Deleted>& deleted) -> base::Status {
+    if (!deleted) return tl::unexpected(deleted.error());
+    objects += deleted->objects;
+    return {};
+  };
+  const std::set<std::string> all = known_cameras();
+  for (const std::string& camera : all) {
+    std::optional<base::nanoseconds> age = options_.all.age;
+    const auto own = options_.cameras.find(camera);
+    if (own != options_.cameras.end() && own->second.age) age = own->second.age;
+    if (age) {
+      if (auto done = count(expire(camera, clock_.utc() - *age)); !done) return tl::unexpected(done.error());
+    }
+    if (own == options_.cameras.end() || !own->second.bytes) continue;
+    const uint64_t used = bytes_of({camera});
+    if (used > *own->second.bytes) {
+      if (auto done = count(shrink({camera}, used - *own->second.bytes)); !done)
+        return tl::unexpected(done.error());
+    }
+  }
+  if (options_.all.bytes) {
+    const uint64_t used = bytes_of(all);
+    if (used > *options_.all.bytes) {
+      if (auto done = count(shrink(all, used - *options_.all.bytes)); !done)
+        return tl::unexpected(done.error());
+    }
+  }
+  if (const uint64_t still_missing = missing_free_bytes(disk_is_full && objects == 0); still_missing > 0) {
+    if (auto done = count(shrink(all, still_missing)); !done) return tl::unexpected(done.error());
+  }
+  return objects;
+}
+
+uint64_t Retention::missing_free_bytes(bool disk_is_full) const {
+  struct statvfs info {};
+  if (::statvfs(store_.root().c_str(), &info) != 0) return 0;
+  const uint64_t total = static_cast<uint64_t>(info.f_blocks) * info.f_frsize;
+  const uint64_t free = static_cast<uint64_t>(info.f_bavail) * info.f_frsize;
+  uint64_t wanted = options_.free_bytes.value_or(0);
+  if (options_.free_fraction)
+    wanted = std::max(wanted, static_cast<uint64_t>(static_cast<double>(total) * *options_.free_fraction));
+  // A twentieth of a small disk is room enough.
+  if (disk_is_full) wanted = std::max(wanted, std::min(kLeastRoomBytes, total / 20));
+  return wanted > free ? wanted - free : 0;
+}
+
+std::set<std::string> Retention::known_cameras() {
+  const std::lock_guard lock(mutex_);
+  std::set<std::string> cameras;
+  for (const auto& [camera, hours] : books_) cameras.insert(camera);
+  return cameras;
+}
+
+uint64_t Retention::bytes_of(const std::set<std::string>& cameras) {
+  const std::lock_guard lock(mutex_);
+  uint64_t sum = 0;
+  for (const std::string& camera : cameras) {
+    for (const auto& [hour, bytes] : books_[camera]) sum += bytes;
+  }
+  return sum;
+}
+
+base::Result<Retention::Deleted> Retention::expire(const std::string& camera, base::UtcTime older_than) {
+  std::vector<HourKey> hours;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [hour, bytes] : books_[camera]) {
+      if (start_of(hour) < older_than) hours.push_back(hour);
+    }
+  }
+  Deleted sum;
+  for (const HourKey hour : hours) {
+    const auto deleted = delete_from(camera, hour, 0, older_than);
+    if (!deleted) return tl::unexpected(deleted.error());
+    sum.objects += deleted->objects;
+    sum.bytes += deleted->bytes;
+  }
+  return sum;
+}
+
+base::Result<Retention::Deleted> Retention::shrink(const std::set<std::string>& cameras, uint64_t excess) {
+  std::vector<std::pair<HourKey, std::string>> oldest;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const std::string& camera : cameras) {
+      for (const auto& [hour, bytes] : books_[camera]) oldest.emplace_back(hour, camera);
+    }
+  }
+  std::sort(oldest.begin(), oldest.end());
+  Deleted sum;
+  for (const auto& [hour, camera] : oldest) {
+    if (sum.bytes >= excess) break;
+    const auto deleted = delete_from(camera, hour, excess - sum.bytes, base::UtcTime::min());
+    if (!deleted) return tl::unexpected(deleted.error());
+    sum.objects += deleted->objects;
+    sum.bytes += deleted->bytes;
+  }
+  return sum;
+}
+
+base::Result<Retention::Deleted> Retention::delete_from(const std::string& camera, HourKey hour,
+                                                        uint64_t wanted_bytes, base::UtcTime older_than) {
+  const auto listing = store_.list(store::hour_prefix(camera, start_of(hour)), true);
+  if (!listing) return tl::unexpected(listing.error());
+  Deleted deleted;
+  uint64_t left = 0;
+  for (const store::ListedObject& object : listing->objects) {
+    const auto name = store::decode_name(std::string_view(object.key).substr(object.key.rfind('/') + 1));
+    if (!name) continue;
+    if (deleted.bytes >= wanted_bytes && name->end() >= older_than) {
+      left += name->size_bytes();
+      continue;
+    }
+    if (auto removed = store_.remove(object.key); !removed) return tl::unexpected(removed.error());
+    deleted.objects += 1;
+    deleted.bytes += name->size_bytes();
+  }
+  const std::lock_guard lock(mutex_);
+  if (left == 0 && hour < hour_of(clock_.utc())) {
+    books_[camera].erase(hour);
+  } else {
+    books_[camera][hour] = left;
+  }
+  return deleted;
+}
+
+}  // namespace miharu::record

@@ -1,0 +1,81 @@
+// Keeps a store within its limits: deletes the oldest objects by age, bytes and free space.
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <string>
+#include <thread>
+
+#include "base/clock.h"
+#include "store/directory_store.h"
+
+namespace miharu::record {
+
+struct KeepLimits {
+  std::optional<base::nanoseconds> age;  // of an object's end
+  std::optional<uint64_t> bytes;         // of all objects counted together
+};
+
+struct RetentionOptions {
+  KeepLimits all;
+  std::optional<double> free_fraction;  // of the file system, 0..1, that is to stay free
+  std::optional<uint64_t> free_bytes;
+  std::map<std::string, KeepLimits> cameras;  // in addition to `all`
+};
+
+// One thread of its own, so that a long listing holds up no writing. Hours are the unit of its books: what
+// lies in an hour is listed when it is about to be deleted.
+class Retention {
+ public:
+  static constexpr base::seconds kInterval{60};
+
+  // All must outlive it.
+  Retention(store::DirectoryStore& store, const base::Clock& clock, RetentionOptions options);
+  ~Retention();
+
+  void start();
+  void stop();
+  // An object was finished. Any thread.
+  void added(const std::string& camera, base::UtcTime start, uint64_t bytes);
+  // The disk is full: look at once, and make room for at least some minutes of recording. Any thread.
+  void hurry();
+
+  // One pass, for tests and for the thread. Gives the number of objects deleted.
+  base::Result<uint64_t> run_once(bool disk_is_full);
+
+ private:
+  using HourKey = int64_t;  // hours since the epoch
+  base::Status take_stock();
+  struct Deleted {
+    uint64_t objects = 0;
+    uint64_t bytes = 0;
+  };
+  // From the front of one hour: while `wanted_bytes` are not reached, and all that ended before `older_than`.
+  base::Result<Deleted> delete_from(const std::string& camera, HourKey hour, uint64_t wanted_bytes,
+                                    base::UtcTime older_than);
+  // Deletes the oldest of `cameras` until `excess` bytes are gone.
+  base::Result<Deleted> shrink(const std::set<std::string>& cameras, uint64_t excess);
+  base::Result<Deleted> expire(const std::string& camera, base::UtcTime older_than);
+  [[nodiscard]] uint64_t bytes_of(const std::set<std::string>& cameras);
+  [[nodiscard]] std::set<std::string> known_cameras();
+  [[nodiscard]] uint64_t missing_free_bytes(bool disk_is_full) const;
+  void loop();
+
+  store::DirectoryStore& store_;
+  const base::Clock& clock_;
+  RetentionOptions options_;
+
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  bool stopping_ = false;  // guarded by mutex_, as the following
+  bool hurry_ = false;
+  bool stock_taken_ = false;
+  std::map<std::string, std::map<HourKey, uint64_t>> books_;  // bytes of a camera's hour
+  std::thread thread_;
+};
+
+}  // namespace miharu::record

@@ -1,0 +1,150 @@
+#include "record/verify.h"
+
+#include <algorithm>
+#include <optional>
+
+#include <fmt/format.h>
+
+#include "media/scan.h"
+#include "record/recovery.h"
+#include "store/catalog.h"
+
+namespace miharu::record {
+namespace {
+
+std::string file_name_of(const std::string& key) {
+  return key.substr(key.rfind('/') + 1);
+}
+
+}  // namespace
+
+std::vector<std::string> check_object(const store::ObjectName& name, base::ByteView bytes, uint64_t* frames) {
+  std::vector<std::string> wrong;
+  if (bytes.size() != name.size_bytes()) {
+    wrong.push_back(fmt::format("has {} bytes, its name says {}", bytes.size(), name.size_bytes()));
+    return wrong;
+  }
+  if (const uint32_t crc = base::crc32c(0, bytes); crc != name.crc) {
+    wrong.push_back(fmt::format("checksum is {:08x}, its name says {:08x}", crc, name.crc));
+  }
+  const int64_t near_90k = base::to_unix_ms(name.start) * 90;
+  const auto scan = name.container == store::Container::kFmp4 ? media::scan_fmp4(bytes)
+                                                              : media::scan_mpegts(bytes, near_90k);
+  if (!scan) {
+    wrong.push_back("cannot be read: " + scan.error().to_string());
+    return wrong;
+  }
+  if (scan->whole_bytes != bytes.size()) {
+    wrong.push_back(fmt::format("only {} of {} bytes are whole fragments: {}", scan->whole_bytes,
+                                bytes.size(), scan->stopped.to_string()));
+  }
+  for (const media::ScannedFragment& fragment : scan->fragments) {
+    if (frames) *frames += fragment.video.size();
+  }
+  // A recovery must come to the same name: sizes and durations of chunks, codecs, initialization part.
+  const auto again = recover_object(bytes, name);
+  if (!again) {
+    wrong.push_back(again.error().to_string());
+    return wrong;
+  }
+  store::ObjectName content = again->name;
+  if (content.start != name.start) {
+    wrong.push_back(fmt::format("begins at {}, its name says {}", base::format_rfc3339(content.start),
+                                base::format_rfc3339(name.start)));
+  }
+  if (content.init_bytes != name.init_bytes)
+    wrong.push_back("its initialization part has another length than its name says");
+  if (content.has_audio != name.has_audio || (name.has_audio && content.audio != name.audio))
+    wrong.push_back("has other tracks than its name says");
+  if (content.chunks.size() != name.chunks.size()) {
+    wrong.push_back(
+        fmt::format("has {} chunks, its name says {}", content.chunks.size(), name.chunks.size()));
+    return wrong;
+  }
+  for (size_t i = 0; i < name.chunks.size(); ++i) {
+    const store::Chunk& said = name.chunks[i];
+    const store::Chunk& is = content.chunks[i];
+    // The end of the last chunk of a run is told by the duration that the last frame was given; MPEG-TS does
+    // not carry it.
+    const bool last_of_ts = name.container == store::Container::kMpegTs && i + 1 == name.chunks.size();
+    const int64_t off = int64_t{said.duration_ms} - int64_t{is.duration_ms};
+    if (said.size_bytes != is.size_bytes || said.key_bytes != is.key_bytes ||
+        (!last_of_ts && (off < -1 || off > 1))) {
+      wrong.push_back(fmt::format("chunk {} is {} bytes, key frame {} bytes, {} ms; its name says {}, {}, {}",
+                                  i, is.size_bytes, is.key_bytes, is.duration_ms, said.size_bytes,
+                                  said.key_bytes, said.duration_ms));
+    }
+  }
+  return wrong;
+}
+
+base::Result<VerifyReport> verify_store(store::ObjectStore& store, const std::vector<std::string>& cameras,
+                                        const std::function<bool(const VerifyReport&)>& progress) {
+  VerifyReport report;
+  std::vector<std::string> names = cameras;
+  if (names.empty()) {
+    store::Catalog catalog(store, nullptr);
+    auto found = catalog.cameras();
+    if (!found) return tl::unexpected(found.error());
+    names = std::move(*found);
+  }
+  for (const std::string& camera : names) {
+    const auto listing = store.list("rec/" + camera + "/", false);
+    if (!listing) return tl::unexpected(listing.error());
+    struct Item {
+      std::string key;
+      store::ObjectName name;
+    };
+    std::vector<Item> items;
+    for (const store::ListedObject& object : listing->objects) {
+      auto name = store::decode_name(file_name_of(object.key));
+      if (!name) {
+        report.findings.push_back(
+            {camera, object.key, "its name cannot be read: " + name.error().to_string()});
+        continue;
+      }
+      if (const auto key = store::object_key(camera, *name); !key || *key != object.key) {
+        report.findings.push_back(
+            {camera, object.key, "lies in the folder of another hour than its name says"});
+      }
+      items.push_back({object.key, std::move(*name)});
+    }
+    std::sort(items.begin(), items.end(),
+              [](const Item& a, const Item& b) { return a.name.seq < b.name.seq; });
+    const Item* before = nullptr;
+    for (const Item& item : items) {
+      ++report.objects;
+      report.chunks += item.name.chunks.size();
+      const auto bytes = store.get(item.key, 0, UINT64_MAX);
+      if (!bytes) {
+        report.findings.push_back({camera, item.key, "cannot be read: " + bytes.error().to_string()});
+      } else {
+        report.bytes += bytes->size();
+        for (std::string& text : check_object(item.name, *bytes, &report.frames))
+          report.findings.push_back({camera, item.key, std::move(text)});
+      }
+      if (!before || before->name.run.number != item.name.run.number) ++report.runs;
+      if (before) {
+        const uint64_t expected = before->name.seq + before->name.chunks.size();
+        if (item.name.seq < expected) {
+          report.findings.push_back({camera, item.key,
+                                     fmt::format("its chunks {} and following are there twice, in {} too",
+                                                 item.name.seq, before->key)});
+        } else if (item.name.seq > expected) {
+          report.findings.push_back(
+              {camera, item.key, fmt::format("{} chunks before it are missing", item.name.seq - expected)});
+        } else if (item.name.run == before->name.run && item.name.start != before->name.end()) {
+          report.findings.push_back(
+              {camera, item.key,
+               fmt::format("begins at {}, but the object before it ends at {}",
+                           base::format_rfc3339(item.name.start), base::format_rfc3339(before->name.end()))});
+        }
+      }
+      before = &item;
+      if (progress && !progress(report)) return report;
+    }
+  }
+  return report;
+}
+
+}  // namespace miharu::record

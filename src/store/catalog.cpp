@@ -1,0 +1,295 @@
+#include "store/catalog.h"
+
+#include <algorithm>
+#include <list>
+#include <mutex>
+#include <unordered_map>
+
+#include <fmt/format.h>
+
+namespace miharu::store {
+namespace {
+
+using std::chrono::hours;
+
+constexpr size_t kCacheBytes = size_t{64} << 20;
+constexpr base::seconds kIncompleteFor{10};
+constexpr hours kCompleteFor{24};
+constexpr hours kWalkAbove{8 * 24};  // longer intervals look which hours exist before listing them
+constexpr unsigned kDayDepth = 3;    // parts below rec/<camera>/: year, month, day, hour
+constexpr unsigned kHourDepth = 4;
+
+struct Hour {
+  std::vector<CatalogEntryPtr> entries;  // in the order of their names: by start
+  uint64_t undecodable = 0;
+  size_t cost_bytes = 0;
+  bool unbroken = false;  // not empty, and its numbers run on without a hole
+
+  [[nodiscard]] uint64_t first_seq() const { return entries.front()->name.seq; }
+  [[nodiscard]] uint64_t end_seq() const {
+    return entries.back()->name.seq + entries.back()->name.chunks.size();
+  }
+};
+using HourPtr = std::shared_ptr<const Hour>;
+
+// Hours by prefix, the least recently used go first.
+class HourCache {
+ public:
+  HourPtr get(const std::string& prefix, std::optional<PrefixVersion> version, base::SteadyTime now) {
+    const std::lock_guard lock(mutex_);
+    const auto found = slots_.find(prefix);
+    if (found == slots_.end()) return nullptr;
+    const Slot& slot = *found->second;
+    const bool valid = version ? slot.version == version->value : !slot.version && now < slot.expires;
+    if (!valid) return nullptr;
+    order_.splice(order_.begin(), order_, found->second);
+    return slot.hour;
+  }
+
+  void put(std::string prefix, HourPtr hour, std::optional<uint64_t> version, base::SteadyTime now) {
+    if (hour->cost_bytes > kCacheBytes / 2) return;
+    const std::lock_guard lock(mutex_);
+    if (const auto found = slots_.find(prefix); found != slots_.end()) erase(found->second);
+    used_bytes_ += hour->cost_bytes;
+    order_.push_front({std::move(prefix), std::move(hour), version, now, now + kIncompleteFor});
+    slots_.emplace(order_.front().prefix, order_.begin());
+    while (used_bytes_ > kCacheBytes) erase(std::prev(order_.end()));
+  }
+
+  void set_complete(const std::string& prefix) {
+    const std::lock_guard lock(mutex_);
+    if (const auto found = slots_.find(prefix); found != slots_.end()) {
+      found->second->expires = found->second->listed + kCompleteFor;
+    }
+  }
+
+ private:
+  struct Slot {
+    std::string prefix;
+    HourPtr hour;
+    std::optional<uint64_t> version;
+    base::SteadyTime listed;
+    base::SteadyTime expires;  // where there is no version
+  };
+  void erase(std::list<Slot>::iterator slot) {
+    used_bytes_ -= slot->hour->cost_bytes;
+    slots_.erase(slot->prefix);
+    order_.erase(slot);
+  }
+
+  std::mutex mutex_;
+  std::list<Slot> order_;
+  std::unordered_map<std::string, std::list<Slot>::iterator> slots_;
+  size_t used_bytes_ = 0;
+};
+
+CatalogEntryPtr decode(std::string& key, std::string_view camera) {
+  auto name = decode_name(std::string_view(key).substr(key.rfind('/') + 1));
+  // A name in another hour's directory would be found by some intervals and not by others.
+  if (!name || !key.starts_with(hour_prefix(camera, name->start))) return nullptr;
+  return std::make_shared<const CatalogEntry>(CatalogEntry{std::move(key), std::move(*name), false});
+}
+
+bool overlaps(const ObjectName& name, base::UtcTime from, base::UtcTime to) {
+  return name.start < to && name.end() > from;
+}
+
+// By seq; of one run's entries that hold the same chunks the finished one, then the longest, is kept.
+void order_by_seq(std::vector<CatalogEntryPtr>& entries) {
+  const auto before = [](const CatalogEntryPtr& a, const CatalogEntryPtr& b) {
+    if (a->name.seq != b->name.seq) return a->name.seq < b->name.seq;
+    if (a->name.run.number != b->name.run.number) return a->name.run.number < b->name.run.number;
+    if (a->growing != b->growing) return !a->growing;
+    return a->name.chunks.size() > b->name.chunks.size();
+  };
+  if (!std::ranges::is_sorted(entries, before)) std::ranges::sort(entries, before);
+  const auto holds_start_of = [](const CatalogEntryPtr& a, const CatalogEntryPtr& b) {
+    return a->name.run == b->name.run && b->name.seq < a->name.seq + a->name.chunks.size();
+  };
+  entries.erase(std::unique(entries.begin(), entries.end(), holds_start_of), entries.end());
+}
+
+}  // namespace
+
+class Catalog::Impl {
+ public:
+  Impl(ObjectStore& store, const GrowingObjects* growing, const base::Clock& clock)
+      : store_(store), growing_(growing), clock_(clock) {}
+
+  base::Result<CatalogResult> find(std::string_view camera, base::UtcTime from, base::UtcTime to) {
+    if (auto checked = check_camera_name(camera); !checked) return tl::unexpected(std::move(checked.error()));
+    from = std::max(from, kEarliestStart);
+    to = std::min(to, kLatestStart);
+    CatalogResult result;
+    if (from >= to) return result;
+    // Before the listing: an object that is renamed between the two is then seen twice and not never.
+    std::vector<ObjectName> growing;
+    if (growing_ != nullptr) growing = growing_->growing(camera);
+
+    auto prefixes = hours_of(camera, std::max(from - kLongestObject, kEarliestStart), to);
+    if (!prefixes) return tl::unexpected(std::move(prefixes.error()));
+    std::vector<HourPtr> found;
+    found.reserve(prefixes->size());
+    for (const std::string& prefix : *prefixes) {
+      auto hour = load(prefix, camera);
+      if (!hour) return tl::unexpected(std::move(hour.error()));
+      found.push_back(std::move(*hour));
+    }
+    keep_complete(*prefixes, found);
+
+    size_t count = growing.size();
+    for (const HourPtr& hour : found) count += hour->entries.size();
+    result.entries.reserve(count);
+    for (const HourPtr& hour : found) {
+      result.undecodable += hour->undecodable;
+      for (const CatalogEntryPtr& entry : hour->entries) {
+        if (overlaps(entry->name, from, to)) result.entries.push_back(entry);
+      }
+    }
+    for (ObjectName& name : growing) {
+      if (name.chunks.empty() || !overlaps(name, from, to)) continue;
+      result.entries.push_back(std::make_shared<const CatalogEntry>(CatalogEntry{{}, std::move(name), true}));
+    }
+    order_by_seq(result.entries);
+    return result;
+  }
+
+  base::Result<std::vector<std::string>> cameras() {
+    auto listing = store_.list("rec/", true);
+    if (!listing) return tl::unexpected(std::move(listing.error()));
+    std::vector<std::string> names;
+    for (const std::string& prefix : listing->prefixes) {
+      std::string name = prefix.substr(4, prefix.size() - 5);
+      if (check_camera_name(name)) names.push_back(std::move(name));
+    }
+    return names;
+  }
+
+  // Of the newest day the entry with the highest seq, or of the oldest hour the first.
+  base::Result<CatalogEntryPtr> edge(std::string_view camera, bool newest) {
+    if (auto checked = check_camera_name(camera); !checked) return tl::unexpected(std::move(checked.error()));
+    return edge_below(camera, fmt::format("rec/{}/", camera), 0, newest);
+  }
+
+ private:
+  base::Result<CatalogEntryPtr> edge_below(std::string_view camera, const std::string& prefix, unsigned depth,
+                                           bool newest) {
+    const bool leaf = depth == (newest ? kDayDepth : kHourDepth);
+    auto listing = store_.list(prefix, !leaf);
+    if (!listing) return tl::unexpected(std::move(listing.error()));
+    CatalogEntryPtr best;
+    if (leaf) {
+      for (ListedObject& object : listing->objects) {
+        auto entry = decode(object.key, camera);
+        if (entry == nullptr) continue;
+        if (!newest) return entry;
+        if (best == nullptr || entry->name.seq > best->name.seq) best = std::move(entry);
+      }
+      return best;
+    }
+    if (newest) std::ranges::reverse(listing->prefixes);
+    for (const std::string& below : listing->prefixes) {
+      auto entry = edge_below(camera, below, depth + 1, newest);
+      if (!entry || *entry != nullptr) return entry;
+    }
+    return best;
+  }
+
+  // Prefixes of the hours of [from, to), in order.
+  base::Result<std::vector<std::string>> hours_of(std::string_view camera, base::UtcTime from,
+                                                  base::UtcTime to) {
+    std::vector<std::string> prefixes;
+    if (to - from > kWalkAbove) {
+      const std::string last = hour_prefix(camera, to - base::nanoseconds(1));
+      auto walked =
+          existing_hours(fmt::format("rec/{}/", camera), 0, hour_prefix(camera, from), last, prefixes);
+      if (!walked) return tl::unexpected(std::move(walked.error()));
+      return prefixes;
+    }
+    for (auto hour = std::chrono::floor<hours>(from); hour < to; hour += hours(1)) {
+      prefixes.push_back(hour_prefix(camera, hour));
+    }
+    return prefixes;
+  }
+
+  base::Status existing_hours(const std::string& prefix, unsigned depth, std::string_view first,
+                              std::string_view last, std::vector<std::string>& out) {
+    auto listing = store_.list(prefix, true);
+    if (!listing) return tl::unexpected(std::move(listing.error()));
+    for (std::string& below : listing->prefixes) {
+      // The prefixes of hours sort as their times do.
+      if (below < first.substr(0, below.size()) || below > last.substr(0, below.size())) continue;
+      if (depth + 1 == kHourDepth) {
+        out.push_back(std::move(below));
+      } else if (auto walked = existing_hours(below, depth + 1, first, last, out); !walked) {
+        return walked;
+      }
+    }
+    return {};
+  }
+
+  base::Result<HourPtr> load(const std::string& prefix, std::string_view camera) {
+    const auto version = store_.version(prefix);
+    const base::SteadyTime now = clock_.steady();
+    if (auto cached = cache_.get(prefix, version, now)) return cached;
+    auto listing = store_.list(prefix, true);
+    if (!listing) return tl::unexpected(std::move(listing.error()));
+    auto hour = std::make_shared<Hour>();
+    hour->entries.reserve(listing->objects.size());
+    hour->cost_bytes = sizeof(Hour) + 256;
+    hour->unbroken = !listing->objects.empty();
+    for (ListedObject& object : listing->objects) {
+      auto entry = decode(object.key, camera);
+      if (entry == nullptr) {
+        ++hour->undecodable;
+        hour->unbroken = false;
+        continue;
+      }
+      if (!hour->entries.empty() && hour->end_seq() != entry->name.seq) hour->unbroken = false;
+      hour->cost_bytes += sizeof(CatalogEntry) + sizeof(CatalogEntryPtr) + 48 + entry->key.capacity() +
+                          entry->name.chunks.capacity() * sizeof(Chunk);
+      hour->entries.push_back(std::move(entry));
+    }
+    if (!version) {
+      cache_.put(prefix, hour, std::nullopt, now);
+    } else if (version->settled) {
+      cache_.put(prefix, hour, version->value, now);
+    }
+    return HourPtr(std::move(hour));
+  }
+
+  // Contiguous numbers prove that nothing can be added to an hour any more.
+  void keep_complete(const std::vector<std::string>& prefixes, const std::vector<HourPtr>& found) {
+    for (size_t i = 1; i + 1 < found.size(); ++i) {
+      if (!found[i - 1]->unbroken || !found[i]->unbroken || !found[i + 1]->unbroken) continue;
+      if (found[i - 1]->end_seq() != found[i]->first_seq() ||
+          found[i]->end_seq() != found[i + 1]->first_seq())
+        continue;
+      cache_.set_complete(prefixes[i]);
+    }
+  }
+
+  ObjectStore& store_;
+  const GrowingObjects* growing_;
+  const base::Clock& clock_;
+  HourCache cache_;
+};
+
+Catalog::Catalog(ObjectStore& store, const GrowingObjects* growing, const base::Clock& clock)
+    : impl_(std::make_unique<Impl>(store, growing, clock)) {}
+Catalog::~Catalog() = default;
+
+base::Result<CatalogResult> Catalog::find(std::string_view camera, base::UtcTime from, base::UtcTime to) {
+  return impl_->find(camera, from, to);
+}
+base::Result<std::vector<std::string>> Catalog::cameras() {
+  return impl_->cameras();
+}
+base::Result<CatalogEntryPtr> Catalog::newest(std::string_view camera) {
+  return impl_->edge(camera, true);
+}
+base::Result<CatalogEntryPtr> Catalog::oldest(std::string_view camera) {
+  return impl_->edge(camera, false);
+}
+
+}  // namespace miharu::store

@@ -1,0 +1,63 @@
+// What is recorded of a camera in an interval, from listings alone: no database, no read of media.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "store/object_name.h"
+#include "store/object_store.h"
+
+namespace miharu::store {
+
+struct CatalogEntry {
+  std::string key;  // of the finished object; of a growing one empty
+  ObjectName name;  // of a growing object: the chunks finished so far, crc 0
+  bool growing = false;
+};
+// shared_ptr: the cache and any number of results hold the same decoded entry.
+using CatalogEntryPtr = std::shared_ptr<const CatalogEntry>;
+
+// Objects that are being written, told by the recorder. Thread-safe.
+class GrowingObjects {
+ public:
+  virtual ~GrowingObjects() = default;
+  // The object that `camera` is writing, with at least one finished chunk. While an object is renamed to its
+  // final name it is in the listing, here, or in both: never in none.
+  [[nodiscard]] virtual std::vector<ObjectName> growing(std::string_view camera) const = 0;
+};
+
+struct CatalogResult {
+  std::vector<CatalogEntryPtr> entries;  // never null; ordered by seq; those that overlap [from, to)
+  uint64_t undecodable = 0;              // names skipped
+};
+
+// Objects last at most this long: so far before `from` find() looks for the one that holds it.
+inline constexpr std::chrono::minutes kLongestObject{3};
+
+// Thread-safe. Decoded hours are cached as long as the store tells the same version of them. Where it tells
+// none (a bucket), an hour whose chunk numbers run on without a hole into both neighbours is complete and
+// cached for 24 h, any other for 10 s. The cache is bounded to 64 MiB (docs/limits.md).
+class Catalog {
+ public:
+  // All must outlive the catalog; `growing` may be null (a store that nobody writes to here).
+  Catalog(ObjectStore& store, const GrowingObjects* growing, const base::Clock& clock = base::system_clock());
+  ~Catalog();
+
+  // Any length: above eight days only the hours that exist are asked for.
+  base::Result<CatalogResult> find(std::string_view camera, base::UtcTime from, base::UtcTime to);
+  base::Result<std::vector<std::string>> cameras();  // names of the cameras that have a recording, sorted
+  // The newest finished object: of the newest day the one with the highest seq (a clock that stepped back
+  // puts newer objects into earlier hours). Null when there is none.
+  base::Result<CatalogEntryPtr> newest(std::string_view camera);
+  // The finished object with the earliest start. Null when there is none.
+  base::Result<CatalogEntryPtr> oldest(std::string_view camera);
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace miharu::store

@@ -1,0 +1,54 @@
+// Where objects lie: a directory or a bucket. Catalog and playlists know no more than this.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/bytes.h"
+
+namespace miharu::store {
+
+struct ListedObject {
+  std::string key;  // whole key below the store's root, '/' between parts
+  uint64_t size_bytes =
+      0;  // 0: the store does not know it without asking for each object (a directory); names tell it
+};
+
+struct Listing {
+  std::vector<ListedObject> objects;  // in byte order of their keys
+  std::vector<std::string> prefixes;  // with a delimiter: the "folders" directly below, each ending in '/'
+};
+
+// Tells whether what lies directly below a prefix is still what was listed before.
+struct PrefixVersion {
+  uint64_t value = 0;
+  // False: changed so lately that a further change could leave the value as it is (clocks of file systems
+  // tick in milliseconds): not to be trusted later.
+  bool settled = false;
+};
+
+// Blocking; every method may be called by any thread. Keys are relative, made of [A-Za-z0-9._=/-], no "..",
+// no "//".
+class ObjectStore {
+ public:
+  virtual ~ObjectStore() = default;
+  // Everything below `prefix` (which ends in '/'), or with `one_level` only what is directly below, as S3
+  // does with delimiter '/'. A prefix without objects is an empty listing, not an error.
+  virtual base::Result<Listing> list(std::string_view prefix, bool one_level) = 0;
+  // Cheap, for caches: asked before list(). nullopt: this store cannot tell.
+  virtual std::optional<PrefixVersion> version(std::string_view prefix) {
+    static_cast<void>(prefix);
+    return std::nullopt;
+  }
+  // Bytes [offset, offset+length), cut at the object's end.
+  virtual base::Result<base::ByteVector> get(std::string_view key, uint64_t offset, uint64_t length) = 0;
+  virtual base::Status put(std::string_view key,
+                           base::ByteView bytes) = 0;  // creates; kExists if it is there
+  virtual base::Status remove(std::string_view key) = 0;
+};
+
+}  // namespace miharu::store

@@ -1,0 +1,42 @@
+// Fills holes in the sound with silence while the picture runs: players take the intersection of tracks and
+// would stall.
+#pragma once
+
+#include <memory>
+#include <optional>
+
+#include "stream/placer.h"
+#include "stream/silence.h"
+
+namespace miharu::stream {
+
+// Stands between the placer and the recorder, on the camera's media thread. In runs without sound it only
+// hands on.
+class AudioFiller final : public PlacedListener {
+ public:
+  // Sound may come this much later than its picture before silence takes its place.
+  static constexpr base::nanoseconds kPatience = base::milliseconds(1500);
+
+  explicit AudioFiller(PlacedListener& next) : next_(next) {}
+
+  void on_run_start(const RunStart& start) override;
+  void on_placed(const PlacedFrame& frame) override;
+  void on_run_end(store::RunReason reason, const std::string& detail) override;
+
+  [[nodiscard]] uint64_t filled_frames() const { return filled_; }
+  [[nodiscard]] uint64_t dropped_frames() const { return dropped_; }
+
+ private:
+  void fill_until(base::UtcTime time, base::SteadyTime arrival);
+  [[nodiscard]] media::FramePtr silent_frame(base::SteadyTime arrival);
+
+  PlacedListener& next_;
+  media::TrackConfigPtr audio_;
+  std::unique_ptr<Silence> silence_;
+  base::nanoseconds frame_duration_{};
+  std::optional<base::UtcTime> audio_end_;  // where the next audio frame should begin
+  uint64_t filled_ = 0;
+  uint64_t dropped_ = 0;
+};
+
+}  // namespace miharu::stream

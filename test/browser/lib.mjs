@@ -1,0 +1,156 @@
+// Drives the player page in Debian's Chromium with the plain Playwright library of web/.
+import { mkdtemp, mkdir, readFile, rm } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+const requireFromWeb = createRequire(new URL('../../web/package.json', import.meta.url));
+const { chromium } = requireFromWeb('playwright-core');
+const typescript = requireFromWeb('typescript');
+
+export const kChromium = process.env.MIHARU_CHROMIUM ?? '/usr/bin/chromium';
+const kTimeout_ms = Number(process.env.MIHARU_TIMEOUT_MS ?? 30_000);
+
+/**
+ * A browser with a profile of its own. `errors` collects what the page's scripts throw and what the content security
+ * policy refuses; close() ends the browser and removes the profile.
+ */
+export async function startBrowser({ width = 1280, height = 800, timezone = 'UTC' } = {}) {
+  const profile = await mkdtemp(join(tmpdir(), 'miharu-browser-'));
+  const context = await chromium.launchPersistentContext(profile, {
+    executablePath: kChromium,
+    headless: true,
+    viewport: { width, height },
+    timezoneId: timezone,
+    args: [
+      '--no-sandbox',
+      '--disable-gpu',
+      '--disable-quic',
+      '--no-first-run',
+      '--disable-background-networking',
+      '--disable-component-update',
+      '--disable-sync',
+      '--autoplay-policy=no-user-gesture-required',
+    ],
+  });
+  context.setDefaultTimeout(kTimeout_ms);
+  const page = context.pages()[0] ?? (await context.newPage());
+  const errors = [];
+  page.on('pageerror', (error) => errors.push(String(error)));
+  page.on('console', (message) => {
+    if (/Content Security Policy/.test(message.text())) errors.push(message.text());
+  });
+  return {
+    page,
+    context,
+    errors,
+    async close() {
+      await context.close();
+      await rm(profile, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Opens the page and signs in through its form; resolves when the cameras are shown. */
+export async function signIn(page, url, { user = 'admin', password }) {
+  await page.goto(url);
+  await page.locator('#sign-in').waitFor();
+  await page.fill('#sign-in-user', user);
+  await page.fill('#sign-in-password', password);
+  await page.click('#sign-in-submit');
+  await page.locator('#app').waitFor();
+  await page.locator('button.camera').first().waitFor();
+}
+
+export async function chooseCamera(page, camera) {
+  const button = page.locator(`button.camera[data-camera="${camera}"]`);
+  await button.click();
+  await page.locator(`button.camera[data-camera="${camera}"][aria-pressed="true"]`).waitFor();
+}
+
+/** Unix milliseconds as the value of a datetime-local field, for a browser in UTC. */
+const localInput = (ms) => new Date(ms).toISOString().slice(0, 19);
+
+/** Types the interval (whole seconds, Unix milliseconds) into the form and waits for its first picture. */
+export async function openInterval(page, fromMs, toMs) {
+  await page.fill('#interval-from', localInput(fromMs));
+  await page.fill('#interval-to', localInput(toMs));
+  await page.click('#interval-play');
+  await page.waitForFunction(() => window.miharu.mode === 'playback' && window.miharu.wallClock() !== null);
+  await page.locator('#message').waitFor({ state: 'hidden' });
+}
+
+/** Goes live and waits for a picture. */
+export async function playsLive(page) {
+  await page.click('#live');
+  await page.waitForFunction(
+    () => window.miharu.mode === 'live' && window.miharu.video?.readyState >= 2 && window.miharu.video.currentTime > 0,
+  );
+  await page.locator('#message').waitFor({ state: 'hidden' });
+}
+
+let reader = null;
+
+/** web/src/frame_number.ts as an expression that gives its exports. */
+async function frameNumberModule() {
+  if (reader === null) {
+    const source = await readFile(new URL('../../web/src/frame_number.ts', import.meta.url), 'utf8');
+    const { outputText } = typescript.transpileModule(source, {
+      compilerOptions: { module: typescript.ModuleKind.CommonJS, target: typescript.ScriptTarget.ES2022 },
+    });
+    reader = `(() => { const exports = {}; ${outputText}; return exports; })()`;
+  }
+  return reader;
+}
+
+/** The picture on the screen: its frame number (null when it has none) and the wall clock the page gives it (Unix ms). */
+export async function readFrame(page) {
+  return page.evaluate(`(() => {
+    const { video } = window.miharu;
+    const canvas = new OffscreenCanvas(video.videoWidth, video.videoHeight);
+    const context = canvas.getContext('2d', { willReadFrequently: true });
+    context.drawImage(video, 0, 0);
+    const pixels = context.getImageData(0, 0, canvas.width, canvas.height);
+    return { number: ${await frameNumberModule()}.readFrameNumber(pixels), wallMs: window.miharu.wallClock() };
+  })()`);
+}
+
+/** Pauses, seeks to a wall-clock time and reads the picture that is then on the screen. */
+export async function seekAndReadFrame(page, wallMs) {
+  await page.evaluate((ms) => {
+    window.miharu.video.pause();
+    return window.miharu.seekToWallClock(ms);
+  }, wallMs);
+  await page.waitForFunction(() => window.miharu.video.readyState >= 2 && !window.miharu.video.seeking);
+  return readFrame(page);
+}
+
+/** The number in the demo camera's picture at a wall-clock time. */
+export function frameNumberAt(wallMs, fps) {
+  return Math.floor((wallMs / 1000) * fps) % 2 ** 32;
+}
+
+/** Frames from one number to another, negative when `to` is earlier; numbers come round after 2^32. */
+export function framesBetween(from, to) {
+  return ((to - from + 3 * 2 ** 31) % 2 ** 32) - 2 ** 31;
+}
+
+/** Spans and gaps of a camera as the page's own session sees them. */
+export async function timeline(page, camera, fromMs, toMs) {
+  return page.evaluate(
+    async ([name, from, to]) => {
+      const response = await fetch(`./api/v1/cameras/${encodeURIComponent(name)}/timeline?from=${from}&to=${to}`);
+      if (!response.ok) throw new Error(`timeline: ${response.status}`);
+      return response.json();
+    },
+    [camera, fromMs, toMs],
+  );
+}
+
+/** Writes NAME.png into $MIHARU_SCREENSHOTS, if that is set. */
+export async function screenshot(page, name) {
+  const folder = process.env.MIHARU_SCREENSHOTS;
+  if (!folder) return;
+  await mkdir(folder, { recursive: true });
+  await page.screenshot({ path: join(folder, `${name}.png`) });
+}

@@ -1,0 +1,148 @@
+#!/usr/bin/env bash
+# ./dev test: every kind of test, a summary line a kind, and "N passed, N failed" alone on the last line. Logs: build/test-logs.
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit
+# shellcheck source=tools/dev/lib.sh
+source tools/dev/lib.sh
+
+kinds="check unit fuzz web integration browser"
+only=
+interop=0
+while [ $# -gt 0 ]; do
+  case "$1" in
+    --only)
+      only=${2:-}
+      [[ " $kinds " == *" ${only:-none} "* ]] || { echo "--only takes one of: $kinds" >&2; exit 2; }
+      shift
+      ;;
+    --interop) interop=1 ;;
+    *)
+      echo "./dev test has no argument \"$1\"" >&2
+      exit 2
+      ;;
+  esac
+  shift
+done
+
+groups=(run test fuzz)
+[ $interop = 0 ] || groups+=(tidy interop)
+need_packages "${groups[@]}" || exit 3
+logs=build/test-logs
+mkdir -p "$logs"
+
+# Each kind writes its report, for counts.py, to $report, and its exit status says whether all went well. To have nothing
+# to run, it says why with `skip`.
+report=
+skip() {
+  echo "skipped: $*"
+  echo "skip" > "$report"
+}
+
+kind_check() {
+  local arguments=()
+  [ $interop = 0 ] || arguments+=(--tidy)
+  tools/dev/check.sh "${arguments[@]}" 2>&1 | tee "$report"
+  return "${PIPESTATUS[0]}"
+}
+
+kind_unit() {
+  if ! ls test/*/*_test.cpp > /dev/null 2>&1; then
+    skip "test/ has no unit tests yet"
+    return
+  fi
+  configure asan && build_targets asan &&
+    ctest --test-dir build/asan -L unit --output-on-failure -j "$(nproc)" --output-junit "$PWD/$report"
+}
+
+kind_fuzz() {
+  tools/dev/fuzz.sh 5 | tee "$report"
+  return "${PIPESTATUS[0]}"
+}
+
+kind_web() {
+  if [ ! -f web/package-lock.json ]; then
+    skip "web/ is not there yet"
+    return
+  fi
+  web_packages && (cd web && npx vitest run --reporter=default --reporter=junit --outputFile.junit="../$report")
+}
+
+# The kinds that start the whole program take the one that users get.
+program() {
+  configure release -DMIHARU_TESTS=OFF && build_targets release && build_web || return 1
+  export MIHARU_BIN=$PWD/build/release/miharu
+}
+
+kind_integration() {
+  if ! find test/integration -name 'test_*.py' 2> /dev/null | grep -q .; then
+    skip "test/integration has no tests yet"
+    return
+  fi
+  local python
+  program && python=$(python_for_tests) || return 1
+  MIHARU_INTEROP=$interop "$python" -m pytest test/integration -q --junitxml="$report"
+}
+
+kind_browser() {
+  local files
+  mapfile -t files < <(find test/browser -name '*.test.*js' 2> /dev/null | sort)
+  if [ ${#files[@]} = 0 ]; then
+    skip "test/browser has no tests yet"
+    return
+  fi
+  program && web_packages || return 1
+  # A miharu of its own on a port of the kernel's choice, told apart by what it prints.
+  local folder server url password status=0
+  folder=$(mktemp -d)
+  "$MIHARU_BIN" run --data "$folder/data" --listen 127.0.0.1:0 --demo > "$logs/browser-server.log" 2>&1 &
+  server=$!
+  for _ in $(seq 100); do
+    url=$(sed -n 's/.*Open \(http[^ ]*\).*/\1/p' "$logs/browser-server.log")
+    password=$(sed -n 's/^Sign in as admin with the password //p' "$logs/browser-server.log")
+    [ -n "$password" ] && break
+    kill -0 "$server" 2> /dev/null || break
+    sleep 0.1
+  done
+  if [ -n "$url" ] && [ -n "$password" ]; then
+    MIHARU_URL=$url MIHARU_PASSWORD=$password MIHARU_SCREENSHOTS=$PWD/$logs \
+      timeout 300 node --test --test-reporter=tap --test-concurrency=1 "${files[@]}" | tee "$report"
+    status=${PIPESTATUS[0]}
+  else
+    echo "the program did not tell its address and password:"
+    cat "$logs/browser-server.log"
+    status=1
+  fi
+  kill "$server" 2> /dev/null
+  wait "$server" 2> /dev/null
+  rm -rf "$folder"
+  return "$status"
+}
+
+passed=0 failed=0 skipped=0 summary=()
+for kind in $kinds; do
+  [ -z "$only" ] || [ "$only" = "$kind" ] || continue
+  say "$kind tests (log: $logs/$kind.log)"
+  report=$logs/$kind.report
+  rm -f "$report"
+  began=$SECONDS
+  # To a file rather than through tee: a server that a test left behind must not hold this script up.
+  if "kind_$kind" > "$logs/$kind.log" 2>&1; then status=0; else status=1; fi
+  read -r p f s < <(python3 tools/dev/counts.py "$report")
+  # A kind that broke before its report, or beside it, is a failure even if no test says so.
+  if [ $status != 0 ] && [ "$f" = 0 ]; then f=1; fi
+  if [ $status = 0 ] && [ $((p + s)) = 0 ]; then f=1; echo "no test ran" >> "$logs/$kind.log"; fi
+  if [ "$f" != 0 ]; then tail -n 60 "$logs/$kind.log" >&2; fi
+  line="$kind: $p passed, $f failed"
+  [ "$s" = 0 ] || line+=", $s skipped"
+  line+=" ($((SECONDS - began)) s)"
+  if reason=$(grep -m1 '^skipped: ' "$logs/$kind.log"); then line+=" - $reason"; fi
+  summary+=("$line")
+  echo "$line" >&2
+  passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+done
+
+printf '%s\n' "" "${summary[@]}" ""
+line="$passed passed, $failed failed"
+[ $skipped = 0 ] || line+=", $skipped skipped"
+echo "$line"
+[ $failed = 0 ]

@@ -1,0 +1,44 @@
+// Everything the page says, in one place.
+import type { CameraState } from './api';
+import { formatDuration } from './time_format';
+
+export const text = {
+  wrongPassword: 'User or password is wrong.',
+  linkRefused: 'This link is no longer valid. Sign in, or ask for a new link.',
+  sessionEnded: 'Your session has ended. Please sign in again.',
+  tooManyAttempts: (wait_s: number | null): string =>
+    wait_s ? `Too many attempts. Try again in ${formatDuration(wait_s * 1000)}.` : 'Too many attempts. Try again later.',
+  unreachable: 'The server does not answer. Trying again…',
+  noCameras: 'No camera has been set up for you.',
+  loading: 'Loading…',
+  connectingLive: 'Waiting for live pictures…',
+  offline: 'The camera is not sending pictures.',
+  off: 'The camera is switched off.',
+  retrying: 'Live pictures return by themselves when the camera does.',
+  noRecording: 'Nothing was recorded here.',
+  noLaterRecording: 'There is no later recording in this interval.',
+  nextRecording: (time: string): string => `The next recording starts at ${time}.`,
+  goTo: (time: string): string => `Go to ${time}`,
+  playbackFailed: 'This recording could not be played.',
+  tryAgain: 'Try again',
+  endOfInterval: 'End of the interval.',
+  badTime: 'Enter a date and time for both ends.',
+  emptyInterval: 'The start must be before the end.',
+  futureInterval: 'The start is in the future.',
+  longInterval: 'At most 7 days can be played at once.',
+  live: 'Live',
+  recorded: 'Recording',
+  stopped: 'Stopped',
+  play: 'Play',
+  pause: 'Pause',
+  noPicture: '--:--:--',
+  notRecorded: 'not recorded',
+  gap: (from: string, to: string, reason: string): string => `No recording ${from} – ${to}: ${reason}`,
+  cameraState: {
+    recording: 'recording',
+    connecting: 'connecting',
+    waiting: 'waiting for the camera',
+    off: 'off',
+  } satisfies Record<CameraState, string>,
+  bitrate: (bps: number): string => `${(bps / 1e6).toFixed(1)} Mbit/s`,
+};
