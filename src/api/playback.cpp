@@ -25,9 +25,6 @@ std::string_view media_type(store::Container container) {
   return container == store::Container::kFmp4 ? "video/mp4" : "video/mp2t";
 }
 
-// What is among the latest chunks is not older than this.
-constexpr base::nanoseconds kLatest = std::chrono::minutes(3);
-
 net::HttpResponse forbidden() {
   return net::problem(403, "your credentials do not reach to this time");
 }
@@ -95,8 +92,7 @@ net::HttpResponse Playback::live(const net::HttpRequest& request, const std::str
     return response;
   }
   hls::LiveRequest live;
-  if (const auto growing = recordings_.growing(camera); !growing.empty())
-    live.container = growing.front().container;
+  live.container = chunks.back().container;
   return playlist(request, hls::live_playlist(camera, chunks, live), {});
 }
 
@@ -169,12 +165,11 @@ net::HttpResponse Playback::chunk(const net::HttpRequest& request, const Access&
   if (!run) return problem_of(run.error());
   const auto seq = store::parse_base36(seq_text);
   if (!seq) return problem_of(seq.error());
-  const base::UtcTime now = clock_.utc();
   if (const auto location = recordings_.chunk(camera, *run, *seq)) {
-    if (!clamp(access, {now - kLatest, now + kLatest})) return forbidden();
-    const auto growing = recordings_.growing(camera);
-    const std::string_view type =
-        media_type(growing.empty() ? store::Container::kFmp4 : growing.front().container);
+    const bool may_see = may_at_some_time(access, camera, Right::kLive) ||
+                         may_at_some_time(access, camera, Right::kPlayback);
+    if (!may_see || !clamp(access, {location->start, location->end})) return forbidden();
+    const std::string_view type = media_type(location->container);
     if (location->growing)
       return net::file_response(request, location->file, location->offset, location->length, type, {},
                                 "no-store");

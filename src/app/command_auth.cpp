@@ -112,7 +112,7 @@ int token_command(const std::filesystem::path& data, const std::string& verb,
   if (!arguments.from.empty() || !arguments.to.empty()) {
     const auto from = base::parse_time(arguments.from.empty() ? "1970-01-01T00:00:00Z" : arguments.from, now);
     if (!from) return report_error(base::Error(from.error()).in("--from"));
-    const auto to = base::parse_time(arguments.to.empty() ? "9999-01-01T00:00:00Z" : arguments.to, now);
+    const auto to = base::parse_time(arguments.to.empty() ? "2261-12-31T00:00:00Z" : arguments.to, now);
     if (!to) return report_error(base::Error(to.error()).in("--to"));
     claims.interval = api::Interval{*from, *to};
   }

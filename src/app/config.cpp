@@ -81,8 +81,8 @@ Result<nanoseconds> parse_age(std::string_view text) {
 
 Result<nanoseconds> parse_segment(std::string_view text) {
   auto segment = base::parse_duration(text);
-  if (!segment || *segment < seconds(5) || *segment > seconds(300)) {
-    return fail(Errc::kInvalid, "must be a time from 5s to 300s with its unit, as 30s or 2m");
+  if (!segment || *segment < seconds(5) || *segment > seconds(120)) {
+    return fail(Errc::kInvalid, "must be a time from 5s to 120s with its unit, as 30s or 2m");
   }
   return segment;
 }

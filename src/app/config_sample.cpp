@@ -42,7 +42,7 @@ keep = { age = "7d", bytes = "200GB", free = "5%" }
 #bandwidth = "20Mbit/s"
 
 [record]
-# Length of an object: 5s to 300s. It ends at the next key frame. Shorter ones lose less in a crash and cost more requests.
+# Length of an object: 5s to 120s. It ends at the next key frame. Shorter ones lose less in a crash and cost more requests.
 segment = "30s"
 # "fmp4", or "mpegts" for players that know nothing newer.
 format = "fmp4"

@@ -153,13 +153,20 @@ base::Status Relay::reload(Config config) {
   }
   // An old session ends before its successor begins: cameras have few of them, and an object one writer.
   ended.clear();
-  spdlog::info("configuration read again: {} cameras changed or are new", made.size());
+  spdlog::info("configuration read again: {} cameras changed or are new; settings outside [[camera]] need a restart",
+               made.size());
   {
     const std::lock_guard lock(cameras_mutex_);
     for (auto& camera : made) {
       camera->start();
       cameras_.push_back(std::move(camera));
     }
+    const auto place = [&config](const std::unique_ptr<Camera>& camera) {
+      return std::find_if(config.cameras.begin(), config.cameras.end(),
+                          [&](const CameraConfig& each) { return each.name == camera->name(); });
+    };
+    std::sort(cameras_.begin(), cameras_.end(),
+              [&](const auto& a, const auto& b) { return place(a) < place(b); });
   }
   config_.cameras = std::move(config.cameras);
   return {};
@@ -170,8 +177,9 @@ void Relay::stop() {
   for (const auto& camera : cameras_) camera->stop(store::RunReason::kRestart);
   if (web_) web_->stop();
   cameras_.clear();
-  web_.reset();
+  // The control thread may still hold a callback of the web service: it ends first.
   if (control_loop_) control_loop_->stop();
+  web_.reset();
   for (const auto& thread : media_) thread->loop.stop();
   if (disk_loop_) disk_loop_->stop();
 }

@@ -55,7 +55,22 @@ std::optional<nanoseconds> take_fraction(std::string_view& text) {
   return nanoseconds(value);
 }
 
-std::optional<UtcTime> parse_rfc3339(std::string_view text) {
+// Nanoseconds in 64 bits reach from 1678 into 2262.
+constexpr std::chrono::sys_seconds kFirstSecond{std::chrono::sys_days{std::chrono::year{1678} / 1 / 1}};
+constexpr std::chrono::sys_seconds kLastSecond{std::chrono::sys_days{std::chrono::year{2262} / 1 / 1}};
+
+Result<UtcTime> utc_of(std::chrono::sys_seconds time, nanoseconds fraction, std::string_view whole) {
+  if (time < kFirstSecond || time >= kLastSecond)
+    return fail(Errc::kInvalid, fmt::format("\"{}\" is not between the years 1678 and 2261", whole));
+  return UtcTime(time) + fraction;
+}
+
+struct Rfc3339 {
+  std::chrono::sys_seconds time;
+  nanoseconds fraction;
+};
+
+std::optional<Rfc3339> parse_rfc3339(std::string_view text) {
   using namespace std::chrono;
   const auto y = take_digits(text, 4);
   if (!y || !take_char(text, "-")) return std::nullopt;
@@ -88,7 +103,7 @@ std::optional<UtcTime> parse_rfc3339(std::string_view text) {
   }
   const year_month_day date{year{*y}, month{static_cast<unsigned>(*mo)}, day{static_cast<unsigned>(*d)}};
   if (!text.empty() || !date.ok() || *h > 23 || *mi > 59 || *s > 60) return std::nullopt;
-  return UtcTime(sys_days{date}) + hours(*h) + minutes(*mi) + std::chrono::seconds(*s) + fraction - offset;
+  return Rfc3339{sys_days{date} + hours(*h) + minutes(*mi) + std::chrono::seconds(*s) - offset, fraction};
 }
 
 // Sums "1d12h30m", the unit being required on each number.
@@ -162,17 +177,20 @@ Result<UtcTime> parse_time(std::string_view text, UtcTime now) {
     if (!length) return tl::unexpected(length.error());
     return back ? now - *length : now + *length;
   }
-  if (const auto time = parse_rfc3339(text)) return *time;
+  if (const auto time = parse_rfc3339(text)) return utc_of(time->time, time->fraction, whole);
   const size_t digits = std::min(text.find_first_not_of("0123456789"), text.size());
   if (digits > 0 && digits <= 15) {
     int64_t number = 0;
     std::from_chars(text.data(), text.data() + digits, number);
     std::string_view tail = text.substr(digits);
-    if (digits >= 12 && tail.empty()) return from_unix_ms(number);
-    if (digits < 12 && tail.empty()) return UtcTime(std::chrono::seconds(number));
+    if (digits >= 12 && tail.empty()) {
+      return utc_of(std::chrono::sys_seconds(seconds(number / 1000)), milliseconds(number % 1000), whole);
+    }
+    const std::chrono::sys_seconds time{seconds(number)};
+    if (digits < 12 && tail.empty()) return utc_of(time, {}, whole);
     if (digits < 12 && take_char(tail, ".")) {
       const auto fraction = take_fraction(tail);
-      if (fraction && tail.empty()) return UtcTime(std::chrono::seconds(number)) + *fraction;
+      if (fraction && tail.empty()) return utc_of(time, *fraction, whole);
     }
   }
   return fail(

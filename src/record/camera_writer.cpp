@@ -71,7 +71,10 @@ base::Result<ResumePoint> CameraWriter::resume() {
   std::vector<fs::path> unfinished;
   for (const auto& entry : fs::directory_iterator(folder, error)) {
     const auto parsed = parse_unfinished_file_name(entry.path().filename().string());
-    if (parsed && parsed->camera == camera_) unfinished.push_back(entry.path());
+    if (!parsed || parsed->camera != camera_) continue;
+    unfinished.push_back(entry.path());
+    // Its run may have been published though nothing of it can be kept: the number is not given again.
+    point.next_run = std::max(point.next_run, parsed->head.run.number + 1);
   }
   if (error) return tl::unexpected(base::system_error("list " + folder.string(), error.value()));
   std::sort(unfinished.begin(), unfinished.end());
@@ -86,7 +89,7 @@ base::Result<ResumePoint> CameraWriter::resume() {
   if (!newest) return tl::unexpected(newest.error());
   if (*newest) {
     const store::ObjectName& name = (*newest)->name;
-    point.next_run = name.run.number + 1;
+    point.next_run = std::max(point.next_run, name.run.number + 1);
     point.next_seq = name.seq + name.chunks.size();
     point.recorded_until = name.end();
   } else {
@@ -103,22 +106,21 @@ Status CameraWriter::recover(const fs::path& path) {
   const auto mapping = Mapping::of(*(*file)->readable());
   if (!mapping) return tl::unexpected(mapping.error());
   const auto recovered = recover_object(mapping->bytes(), parsed->head);
+  // Not something that we know how to read or name: kept out of the way, because footage is never thrown away
+  // unseen, and because it must not keep the camera from being recorded.
+  const auto put_aside = [&](const base::Error& why) {
+    spdlog::warn("{}: {} cannot be recovered and is kept as .bad: {}", camera_, path.filename().string(),
+                 why.to_string());
+    return disk_.rename(path, path.string() + ".bad");
+  };
   if (!recovered) {
     if (recovered.error().code == base::Errc::kNotFound) return disk_.remove(path);
-    // Not something that we know how to read: kept out of the way, because footage is never thrown away
-    // unseen.
-    spdlog::warn("{}: {} cannot be recovered and is kept as .bad: {}", camera_, path.filename().string(),
-                 recovered.error().to_string());
-    return disk_.rename(path, path.string() + ".bad");
+    return put_aside(recovered.error());
   }
-  const auto key = store::object_key(camera_, recovered->name);
-  if (!key) return tl::unexpected(key.error());
-  const fs::path target = store_.root() / *key;
-  if (auto done = (*file)->truncate(recovered->size_bytes); !done) return done;
-  if (auto done = (*file)->sync(); !done) return done;
-  if (auto done = disk_.make_directories(target.parent_path()); !done) return done;
-  if (auto done = disk_.rename(path, target); !done) return done;
-  if (auto done = disk_.sync_directory(target.parent_path()); !done) return done;
+  const auto file_name = store::encode_name(recovered->name, max_name_length_);
+  if (!file_name) return put_aside(file_name.error());
+  const fs::path target = store_.root() / store::hour_prefix(camera_, recovered->name.start) / *file_name;
+  if (auto done = put_in_place(disk_, **file, recovered->size_bytes, path, target); !done) return done;
   finished_bytes_ += recovered->size_bytes;
   spdlog::info("{}: recovered {} chunks that an earlier stop left unfinished", camera_,
                recovered->name.chunks.size());
@@ -217,12 +219,9 @@ Status CameraWriter::finish_object() {
   auto file_name = store::encode_name(mine.name, max_name_length_);
   if (!file_name) return give_up(file_name.error(), "name an object in");
   const fs::path target = store_.root() / store::hour_prefix(camera_, mine.name.start) / *file_name;
-  if (auto done = mine.file->truncate(mine.size); !done) return give_up(done.error(), "end an object in");
-  if (auto done = mine.file->sync(); !done) return give_up(done.error(), "sync");
-  if (auto done = disk_.make_directories(target.parent_path()); !done)
-    return give_up(done.error(), "make a folder in");
-  if (auto done = disk_.rename(mine.path, target); !done) return give_up(done.error(), "name an object in");
-  if (auto done = disk_.sync_directory(target.parent_path()); !done) return give_up(done.error(), "sync");
+  if (auto done = put_in_place(disk_, *mine.file, mine.size, mine.path, target); !done) {
+    return give_up(done.error(), "finish an object in");
+  }
   finished_bytes_ += mine.size;
   mine.file->drop_cache();
   growing_.reset();

@@ -41,7 +41,11 @@ class SystemDiskFile final : public DiskFile {
   }
 
   base::Status allocate(uint64_t size) override {
-    if (::fallocate(file_->fd(), FALLOC_FL_KEEP_SIZE, 0, static_cast<off_t>(size)) == 0) return {};
+    int failed = 0;
+    do {
+      failed = ::fallocate(file_->fd(), FALLOC_FL_KEEP_SIZE, 0, static_cast<off_t>(size));
+    } while (failed != 0 && errno == EINTR);
+    if (failed == 0) return {};
     // Some file systems cannot; then appending allocates.
     if (errno == EOPNOTSUPP || errno == ENOSYS) return {};
     return base::fail_system("preallocate");
@@ -111,6 +115,20 @@ class SystemDisk final : public Disk {
 
 std::unique_ptr<Disk> make_system_disk() {
   return std::make_unique<SystemDisk>();
+}
+
+base::Status put_in_place(Disk& disk, DiskFile& file, uint64_t size, const fs::path& from,
+                          const fs::path& to) {
+  if (auto done = file.truncate(size); !done) return done;
+  if (auto done = file.sync(); !done) return done;
+  if (auto done = disk.make_directories(to.parent_path()); !done) return done;
+  auto renamed = disk.rename(from, to);
+  if (!renamed && renamed.error().code == base::Errc::kNotFound) {
+    if (auto done = disk.make_directories(to.parent_path()); !done) return done;
+    renamed = disk.rename(from, to);
+  }
+  if (!renamed) return renamed;
+  return disk.sync_directory(to.parent_path());
 }
 
 }  // namespace miharu::record

@@ -43,4 +43,9 @@ class Disk {
 
 std::unique_ptr<Disk> make_system_disk();
 
+// The order that makes an object durable: cut to `size`, sync, rename to its final name, sync its folder. The
+// folder is made; retention may remove it again in between when it was empty, so that is tried twice.
+base::Status put_in_place(Disk& disk, DiskFile& file, uint64_t size, const std::filesystem::path& from,
+                          const std::filesystem::path& to);
+
 }  // namespace miharu::record

@@ -63,6 +63,11 @@ base::Result<std::unique_ptr<GapLog>> GapLog::open(const std::filesystem::path& 
 base::Status GapLog::begin(const std::string& camera, const Gap& gap) {
   const std::lock_guard lock(mutex_);
   return guarded([&] {
+    SQLite::Statement widen(
+        *database_, "UPDATE gaps SET start_ms = min(start_ms, ?2) WHERE camera = ?1 AND end_ms IS NULL");
+    widen.bind(1, camera);
+    widen.bind(2, base::to_unix_ms(gap.start));
+    widen.exec();
     SQLite::Statement insert(
         *database_,
         "INSERT INTO gaps (camera, start_ms, end_ms, reason, text) SELECT ?1, ?2, NULL, ?3, ?4 "

@@ -34,7 +34,7 @@ class GapLog {
   static base::Result<std::unique_ptr<GapLog>> open(const std::filesystem::path& database);
   ~GapLog();
 
-  // A gap that is open already keeps its start and its first reason.
+  // A gap that is open already keeps its first reason; it begins where the earlier one of both does.
   base::Status begin(const std::string& camera, const Gap& gap);
   // Ends the open gap; one shorter than `least` is forgotten.
   base::Status end(const std::string& camera, base::UtcTime end, base::nanoseconds least);

@@ -14,7 +14,8 @@ struct Recorder::DiskSide {
       : writer(camera, environment.disk, environment.store, environment.index, environment.clock,
                max_name_length) {}
   CameraWriter writer;
-  bool failed = false;  // orders are ignored until the next resume()
+  bool failed = false;   // orders are ignored until the next resume()
+  bool gap_open = true;  // there may be a gap in the log that has no end; an earlier process may have left it
   std::atomic<uint64_t> queued_bytes{0};
   std::atomic<uint64_t> written_bytes{0};
   std::atomic<uint64_t> objects{0};
@@ -39,9 +40,11 @@ void Recorder::start() {
 
 void Recorder::resume() {
   ready_ = false;
-  environment_.disk_loop.post([this, side = disk_side_, alive = alive_, &loop = environment_.media_loop] {
+  environment_.disk_loop.post([this, side = disk_side_, alive = alive_, &loop = environment_.media_loop,
+                               on_no_space = environment_.on_no_space] {
     auto point = side->writer.resume();
     side->failed = !point.has_value();
+    if (!point && point.error().code == base::Errc::kNoSpace && on_no_space) on_no_space();
     loop.post([this, alive, point = std::move(point)] {
       if (*alive) resumed(point);
     });
@@ -63,8 +66,9 @@ void Recorder::resumed(const base::Result<ResumePoint>& point) {
   }
   segmenter_.set_counters(point->next_run, point->next_seq);
   if (point->recorded_until) {
+    // Where the recording really ends: less may have reached the disk than was sent to it.
     recorded_until_ = *point->recorded_until;
-    if (!gap_open_) begin_gap(next_reason_, next_text_.empty() ? "miharu was not running" : next_text_);
+    begin_gap(next_reason_, next_text_.empty() ? "miharu was not running" : next_text_);
   }
   state_ = RecorderStatus::State::kWaiting;
   ready_ = true;
@@ -94,7 +98,6 @@ void Recorder::on_placed(const stream::PlacedFrame& placed) {
       return;
     }
     begin_segmenter_run(next_reason_);
-    end_gap(placed.dts);
   }
   ++frames_;
   state_ = RecorderStatus::State::kRecording;
@@ -108,7 +111,13 @@ void Recorder::on_run_end(RunReason reason, const std::string& detail) {
     next_text_ = detail;
   }
   if (!segmenter_.running()) return;
+  if (suspended_) {
+    // The trouble with the disk is about to end this run, and it is the reason of the gap.
+    segmenter_.abandon_run();
+    return;
+  }
   segmenter_.end_run();
+  if (suspended_) return;
   begin_gap(reason, detail);
   state_ = RecorderStatus::State::kWaiting;
 }
@@ -151,17 +160,27 @@ void Recorder::on_object(ObjectStart start) {
 }
 
 void Recorder::on_part(Part part) {
-  recorded_until_ = part.end;
+  if (suspended_) return;
   const uint64_t bytes = part.size_bytes;
   if (disk_side_->queued_bytes + bytes > kMaxQueuedBytes) {
     suspend(RunReason::kQueue, "the disk did not keep up");
     return;
   }
   ++parts_;
+  recorded_until_ = part.end;
   recorded_until_ms_ = base::to_unix_ms(part.end);
-  order([part = std::make_shared<const Part>(std::move(part))](
-            CameraWriter& writer) { return writer.append(*part); },
-        bytes);
+  order(
+      [part = std::make_shared<const Part>(std::move(part)), side = disk_side_, camera = camera_,
+       &gaps = environment_.gaps](CameraWriter& writer) -> base::Status {
+        auto done = writer.append(*part);
+        // Not before something is on disk: a disk that is still full would end its own gap at every attempt.
+        if (done && std::exchange(side->gap_open, false)) {
+          if (auto ended = gaps.end(camera, part->start, kLeastGap); !ended)
+            spdlog::warn("{}: {}", camera, ended.error().to_string());
+        }
+        return done;
+      },
+      bytes);
 }
 
 void Recorder::on_chunk_end(base::UtcTime end, bool object) {
@@ -228,20 +247,12 @@ void Recorder::set_last_error(const base::Error& error) {
 }
 
 void Recorder::begin_gap(RunReason reason, const std::string& text) {
-  gap_open_ = true;
-  environment_.disk_loop.post(
-      [&gaps = environment_.gaps, camera = camera_, gap = Gap{recorded_until_, std::nullopt, reason, text}] {
-        if (auto done = gaps.begin(camera, gap); !done)
-          spdlog::warn("{}: {}", camera, done.error().to_string());
-      });
-}
-
-void Recorder::end_gap(base::UtcTime at) {
-  if (!gap_open_) return;
-  gap_open_ = false;
-  environment_.disk_loop.post([&gaps = environment_.gaps, camera = camera_, at] {
-    if (auto done = gaps.end(camera, at, kLeastGap); !done)
-      spdlog::warn("{}: {}", camera, done.error().to_string());
+  // What was never recorded has no end: the gap begins when it is noticed.
+  if (recorded_until_ == base::UtcTime()) recorded_until_ = environment_.clock.utc();
+  environment_.disk_loop.post([&gaps = environment_.gaps, side = disk_side_, camera = camera_,
+                               gap = Gap{recorded_until_, std::nullopt, reason, text}] {
+    side->gap_open = true;
+    if (auto done = gaps.begin(camera, gap); !done) spdlog::warn("{}: {}", camera, done.error().to_string());
   });
 }
 

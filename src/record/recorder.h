@@ -87,7 +87,6 @@ class Recorder final : public stream::PlacedListener, private SegmenterListener 
   void begin_segmenter_run(store::RunReason reason);
   void set_last_error(const base::Error& error);
   void begin_gap(store::RunReason reason, const std::string& text);
-  void end_gap(base::UtcTime at);
   // Runs on the disk thread; its failure comes back as suspend().
   void order(std::function<base::Status(CameraWriter&)> work, uint64_t bytes);
 
@@ -105,7 +104,6 @@ class Recorder final : public stream::PlacedListener, private SegmenterListener 
   bool stopped_ = false;
   store::RunReason next_reason_ = store::RunReason::kRestart;
   std::string next_text_;
-  bool gap_open_ = false;
   base::UtcTime recorded_until_{};
 
   // Written on the media thread, read by any.

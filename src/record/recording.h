@@ -27,6 +27,7 @@ struct PartEntry {
 struct RecentChunk {
   store::Run run;
   uint64_t seq = 0;
+  store::Container container = store::Container::kFmp4;
   base::UtcTime start;
   uint32_t duration_ms = 0;
   store::Chunk chunk;
@@ -40,6 +41,9 @@ struct Location {
   uint64_t offset = 0;
   uint64_t length = 0;
   bool growing = false;  // the chunk is not finished: more bytes will follow
+  store::Container container = store::Container::kFmp4;
+  base::UtcTime start;  // of the chunk, or of the oldest chunk that is kept of the run
+  base::UtcTime end;    // of the chunk so far, or of the newest of the run
 };
 
 // Thread-safe: written by the disk thread after each part, read by the control thread.

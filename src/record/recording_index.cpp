@@ -24,6 +24,7 @@ void RecordingIndex::part(const std::string& camera, const Part& part, uint64_t 
       Entry entry;
       entry.chunk.run = mine.growing->run;
       entry.chunk.seq = part.seq;
+      entry.chunk.container = mine.growing->container;
       entry.chunk.start = part.start;
       entry.file = mine.file;
       entry.offset = offset;
@@ -55,7 +56,12 @@ void RecordingIndex::chunk_end(const std::string& camera, const store::Chunk& ch
     last.duration_ms = chunk.duration_ms;
     last.finished = true;
     const base::UtcTime newest = last.start;
-    while (mine.chunks.size() > 1 && mine.chunks.front().chunk.start < newest - kKeep &&
+    // What lies later than the newest was recorded before the clock was stepped back: it would block the
+    // queue.
+    const auto is_old = [newest](const RecentChunk& chunk) {
+      return chunk.start < newest - kKeep || chunk.start > newest;
+    };
+    while (mine.chunks.size() > 1 && is_old(mine.chunks.front().chunk) &&
            mine.chunks.front().file != mine.file) {
       mine.chunks.pop_front();
     }
@@ -105,7 +111,13 @@ base::Result<Location> RecordingIndex::chunk(std::string_view camera, store::Run
   if (found != cameras_.end()) {
     for (const Entry& entry : found->second.chunks) {
       if (entry.chunk.seq != seq || entry.chunk.run != run) continue;
-      return Location{entry.file, entry.offset, entry.chunk.chunk.size_bytes, !entry.chunk.finished};
+      return Location{entry.file,
+                      entry.offset,
+                      entry.chunk.chunk.size_bytes,
+                      !entry.chunk.finished,
+                      entry.chunk.container,
+                      entry.chunk.start,
+                      entry.chunk.start + base::milliseconds(entry.chunk.duration_ms)};
     }
   }
   return base::fail(base::Errc::kNotFound,
@@ -116,9 +128,15 @@ base::Result<Location> RecordingIndex::init(std::string_view camera, store::Run 
   const std::lock_guard lock(mutex_);
   const auto found = cameras_.find(camera);
   if (found != cameras_.end()) {
+    std::optional<Location> location;
     for (const Entry& entry : found->second.chunks) {
-      if (entry.chunk.run == run) return Location{entry.file, 0, entry.init_bytes, false};
+      if (entry.chunk.run != run) continue;
+      if (!location)
+        location =
+            Location{entry.file, 0, entry.init_bytes, false, entry.chunk.container, entry.chunk.start, {}};
+      location->end = entry.chunk.start + base::milliseconds(entry.chunk.duration_ms);
     }
+    if (location) return *location;
   }
   return base::fail(base::Errc::kNotFound,
                     fmt::format("run {} of camera {} is not among the latest", run.number, camera));

@@ -42,6 +42,8 @@ base::Result<Recovered> recover_object(base::ByteView bytes, const store::Object
 
   Recovered result;
   result.name = head;
+  result.name.chunks.clear();
+  result.name.chunks.clear();
   result.size_bytes = scan->whole_bytes;
   result.name.init_bytes = scan->init_bytes;
   result.name.video = scan->video->codec;
@@ -113,6 +115,8 @@ base::Result<UnfinishedFile> parse_unfinished_file_name(std::string_view file_na
   const auto run = store::parse_run(base::take_until(rest, '_'));
   const auto seq = store::parse_base36(base::take_until(rest, '_'));
   if (!store::check_camera_name(file.camera) || !start || !run || !seq || (rest != "mp4" && rest != "ts"))
+    return bad();
+  if (*start < base::to_unix_ms(store::kEarliestStart) || *start >= base::to_unix_ms(store::kLatestStart))
     return bad();
   file.head.start = base::from_unix_ms(*start);
   file.head.run = *run;

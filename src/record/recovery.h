@@ -18,7 +18,7 @@ struct Recovered {
 // whole part is there.
 base::Result<Recovered> recover_object(base::ByteView bytes, const store::ObjectName& head);
 
-// "front_20261121T032059.123Z_2fr_1a2b3c.part" in tmp/.
+// "front_1795230059123_2fr_1a2b3c_mp4.part" in tmp/.
 std::string unfinished_file_name(std::string_view camera, const store::ObjectName& name);
 struct UnfinishedFile {
   std::string camera;

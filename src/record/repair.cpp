@@ -25,11 +25,9 @@ base::Result<std::string> rename_truly(Disk& disk, store::DirectoryStore& store,
   auto file = disk.open_existing(store.root() / key);
   if (!file) return tl::unexpected(file.error());
   const auto target = store.root() / *true_key;
-  if (auto done = (*file)->truncate(recovered->size_bytes); !done) return tl::unexpected(done.error());
-  if (auto done = (*file)->sync(); !done) return tl::unexpected(done.error());
-  if (auto done = disk.make_directories(target.parent_path()); !done) return tl::unexpected(done.error());
-  if (auto done = disk.rename(store.root() / key, target); !done) return tl::unexpected(done.error());
-  if (auto done = disk.sync_directory(target.parent_path()); !done) return tl::unexpected(done.error());
+  if (auto done = put_in_place(disk, **file, recovered->size_bytes, store.root() / key, target); !done) {
+    return tl::unexpected(done.error());
+  }
   return fmt::format("{}: is now {}", key, *true_key);
 }
 

@@ -95,8 +95,7 @@ base::Status Retention::take_stock() {
     if (stopping_) return base::fail(base::Errc::kClosed, "stopping");
   }
   const std::lock_guard lock(mutex_);
-  // Objects that ended while this was listed may be counted twice: books are put right when their hour is
-  // deleted.
+  // Objects that ended while this was listed may be missing: books are put right when their hour is deleted.
   books_ = std::move(books);
   stock_taken_ = true;
   return {};

@@ -1,5 +1,6 @@
 #include "stream/audio_filler.h"
 
+#include <algorithm>
 #include <array>
 
 #include "base/log.h"
@@ -40,6 +41,7 @@ void AudioFiller::on_placed(const PlacedFrame& placed) {
   }
   if (placed.frame->is_video()) {
     if (!audio_end_) audio_end_ = placed.dts;
+    video_latest_ = placed.dts;
     next_.on_placed(placed);
     fill_until(placed.dts - kPatience, placed.frame->arrival);
     return;
@@ -50,7 +52,7 @@ void AudioFiller::on_placed(const PlacedFrame& placed) {
     if (const auto samples = media::opus::packet_samples(placed.frame->data()))
       duration = ticks_to_time(*samples, 48000);
   }
-  if (placed.dts < *audio_end_ - duration / 2) {
+  if (placed.dts < *audio_end_ - duration / 2 || placed.dts > video_latest_ + kMaxLead) {
     ++dropped_;
     return;
   }
@@ -60,6 +62,7 @@ void AudioFiller::on_placed(const PlacedFrame& placed) {
 }
 
 void AudioFiller::fill_until(base::UtcTime time, base::SteadyTime arrival) {
+  audio_end_ = std::max(*audio_end_, time - kLongestFill);
   while (*audio_end_ + frame_duration_ <= time) {
     const media::FramePtr frame = silent_frame(arrival);
     if (!frame) return;

@@ -16,6 +16,10 @@ class AudioFiller final : public PlacedListener {
  public:
   // Sound may come this much later than its picture before silence takes its place.
   static constexpr base::nanoseconds kPatience = base::milliseconds(1500);
+  // Sound further ahead of the picture than this is no sound of it, and would wait in the recorder's memory.
+  static constexpr base::nanoseconds kMaxLead = base::seconds(5);
+  // No hole that is made by one frame is filled further back than this.
+  static constexpr base::nanoseconds kLongestFill = base::seconds(60);
 
   explicit AudioFiller(PlacedListener& next) : next_(next) {}
 
@@ -35,6 +39,7 @@ class AudioFiller final : public PlacedListener {
   std::unique_ptr<Silence> silence_;
   base::nanoseconds frame_duration_{};
   std::optional<base::UtcTime> audio_end_;  // where the next audio frame should begin
+  base::UtcTime video_latest_{};            // dts
   uint64_t filled_ = 0;
   uint64_t dropped_ = 0;
 };

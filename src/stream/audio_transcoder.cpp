@@ -18,9 +18,9 @@ namespace {
 using base::Errc;
 using base::fail;
 using base::Status;
-using ingest::demo::AacEncoder;
-using ingest::demo::fail_av;
+using media::AacEncoder;
 using media::Codec;
+using media::fail_av;
 
 constexpr int kMaxChannels = 2;
 constexpr int64_t kMillisecondsOfJitter = 20;

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "base/error.h"
-#include "ingest/demo/aac_encoder.h"
+#include "media/aac_encoder.h"
 #include "media/frame.h"
 
 namespace miharu::stream {
@@ -50,11 +50,11 @@ class AudioTranscoder {
   void collect(const std::vector<float>& planar, size_t stride, size_t samples, const Output& output);
   void fill_up(const Output& output);
 
-  ingest::demo::AvPtr<AVCodecContext> decoder_;
-  ingest::demo::AvPtr<SwrContext> resampler_;
-  ingest::demo::AvPtr<AVPacket> packet_;
-  ingest::demo::AvPtr<AVFrame> decoded_;
-  std::unique_ptr<ingest::demo::AacEncoder> encoder_;
+  media::AvPtr<AVCodecContext> decoder_;
+  media::AvPtr<SwrContext> resampler_;
+  media::AvPtr<AVPacket> packet_;
+  media::AvPtr<AVFrame> decoded_;
+  std::unique_ptr<media::AacEncoder> encoder_;
   AVSampleFormat format_ = AV_SAMPLE_FMT_NONE;  // of what the decoder gives
   uint32_t input_rate_ = 0;
   size_t channels_ = 1;

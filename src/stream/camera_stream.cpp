@@ -12,7 +12,6 @@ using store::RunReason;
 CameraStream::CameraStream(std::string name, net::EventLoop& loop, const base::Clock& clock,
                            StreamOptions options, SourceFactory factory, PlacedListener& recorder)
     : name_(std::move(name)),
-      loop_(loop),
       clock_(clock),
       options_(options),
       factory_(std::move(factory)),
@@ -22,6 +21,7 @@ CameraStream::CameraStream(std::string name, net::EventLoop& loop, const base::C
 
 CameraStream::~CameraStream() {
   stop(RunReason::kOperator, "the camera was removed");
+  *alive_ = false;
 }
 
 void CameraStream::start() {
@@ -85,6 +85,7 @@ void CameraStream::on_sender_report(const ingest::SenderReport& report) {
 void CameraStream::on_interrupted(ingest::Interruption reason, const base::Error& error) {
   transcoder_.reset();
   transcoder_input_.reset();
+  last_key_dts_.reset();
   placer_.interrupt(
       reason == ingest::Interruption::kConnection ? RunReason::kCameraLost : RunReason::kClockStep,
       error.text);
@@ -100,16 +101,16 @@ void CameraStream::measure(const media::Frame& frame) {
   video_ = frame.config;
   ++window_frames_;
   if (!frame.key) return;
-  if (last_key_dts_ != 0 && frame.dts > last_key_dts_) {
-    gop_seconds_ = static_cast<double>(frame.dts - last_key_dts_) / frame.config->clock_rate;
+  if (last_key_dts_ && frame.dts > *last_key_dts_) {
+    gop_seconds_ = static_cast<double>(frame.dts - *last_key_dts_) / frame.config->clock_rate;
   }
   last_key_dts_ = frame.dts;
 }
 
 void CameraStream::schedule_status() {
   status_timer_.expires_after(kStatusInterval);
-  status_timer_.async_wait([this](const boost::system::error_code& error) {
-    if (error) return;
+  status_timer_.async_wait([this, alive = alive_](const boost::system::error_code& error) {
+    if (error || !*alive || !source_) return;
     const base::SteadyTime now = clock_.steady();
     const double elapsed = std::chrono::duration<double>(now - window_start_).count();
     if (elapsed >= 4) {

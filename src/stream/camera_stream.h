@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 
 #include "ingest/source.h"
@@ -62,7 +63,6 @@ class CameraStream final : private ingest::SourceListener {
   void schedule_status();
 
   std::string name_;
-  net::EventLoop& loop_;
   const base::Clock& clock_;
   StreamOptions options_;
   SourceFactory factory_;
@@ -73,13 +73,15 @@ class CameraStream final : private ingest::SourceListener {
   media::TrackConfigPtr transcoder_input_;
   bool audio_unusable_ = false;
   boost::asio::steady_timer status_timer_;
+  // Asked by a wait of the timer that had ended already when the stream was stopped.
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 
   media::TrackConfigPtr video_;
   media::TrackConfigPtr audio_;
   uint64_t window_bytes_ = 0;
   uint64_t window_frames_ = 0;
   base::SteadyTime window_start_{};
-  int64_t last_key_dts_ = 0;
+  std::optional<int64_t> last_key_dts_;  // none: the next key frame has no relation to those before
   double gop_seconds_ = 0;
   double bits_per_second_ = 0;
   double frames_per_second_ = 0;

@@ -96,6 +96,7 @@ void Placer::add_video(const media::FramePtr& frame) {
       model_.map(TrackKind::kVideo, ticks_to_time(frame->dts, frame->config->clock_rate));
   base::UtcTime& last = last_dts_[0];
   if (dts <= last) return;
+  if (last == base::UtcTime()) run_start_ = dts;
   last = dts;
   listener_.on_placed({frame, dts, dts + offset});
 }
@@ -106,10 +107,12 @@ void Placer::add_audio(const media::FramePtr& frame) {
     restart_at_key_ = true;
     return;
   }
+  // Sound that only paused, before a key frame came: the run may go on.
+  restart_at_key_ = false;
   const base::UtcTime dts =
       model_.map(TrackKind::kAudio, ticks_to_time(frame->dts, frame->config->clock_rate));
   base::UtcTime& last = last_dts_[1];
-  if (dts <= last) return;
+  if (dts <= last || dts < run_start_) return;
   last = dts;
   listener_.on_placed({frame, dts, dts});
 }

@@ -84,6 +84,7 @@ class Placer {
   media::TrackConfigPtr audio_;         // of the current run
   media::TrackConfigPtr audio_latest_;  // of the last audio frame seen
   base::SteadyTime audio_arrival_{};
+  base::UtcTime run_start_{};  // dts of the run's first picture
   std::array<base::UtcTime, 2> last_dts_{};
 };
 

@@ -2,12 +2,12 @@
 
 #include <vector>
 
-#include "ingest/demo/aac_encoder.h"
 #include "media/aac.h"
+#include "media/aac_encoder.h"
 
 namespace miharu::stream {
 
-using ingest::demo::AacEncoder;
+using media::AacEncoder;
 
 base::Result<std::unique_ptr<Silence>> Silence::make(media::TrackConfigPtr aac) {
   if (aac->codec != media::Codec::kAac) {

@@ -10,14 +10,14 @@
 #include <mutex>
 #include <vector>
 
-#include "ingest/demo/aac_encoder.h"
-#include "ingest/demo/av_handles.h"
 #include "ingest/demo/demo_source.h"
 #include "ingest/demo/frame_number.h"
 #include "ingest/demo/frame_pacer.h"
 #include "ingest/demo/picture.h"
 #include "ingest/demo/tone.h"
 #include "ingest/demo/video_encoder.h"
+#include "media/aac_encoder.h"
+#include "media/av_handles.h"
 #include "media/h264.h"
 #include "tools/frame_number.h"
 
@@ -90,9 +90,9 @@ class Decoder {
   }
 
  private:
-  demo::AvPtr<AVCodecContext> context_;
-  demo::AvPtr<AVPacket> packet_{av_packet_alloc()};
-  demo::AvPtr<AVFrame> out_{av_frame_alloc()};
+  media::AvPtr<AVCodecContext> context_;
+  media::AvPtr<AVPacket> packet_{av_packet_alloc()};
+  media::AvPtr<AVFrame> out_{av_frame_alloc()};
 };
 
 std::vector<Gray> decode_pictures(const std::vector<FramePtr>& frames) {
@@ -375,7 +375,7 @@ TEST(Tone, BeepsEverySecond) {
 }
 
 TEST(AacEncoder, SoundComesOutAtItsTime) {
-  auto encoder = demo::AacEncoder::make(48000, 1, 64000);
+  auto encoder = media::AacEncoder::make(48000, 1, 64000);
   ASSERT_TRUE(encoder) << encoder.error().to_string();
   EXPECT_EQ((*encoder)->config()->codec_string, "mp4a.40.2");
   constexpr int64_t kZero = 86'400'000'000'000;
@@ -406,9 +406,9 @@ TEST(AacEncoder, SoundComesOutAtItsTime) {
 }
 
 TEST(AacEncoder, RefusesWhatAacCannot) {
-  EXPECT_FALSE(demo::AacEncoder::make(44000, 1, 64000));
-  EXPECT_FALSE(demo::AacEncoder::make(48000, 0, 64000));
-  EXPECT_FALSE(demo::AacEncoder::make(48000, 9, 64000));
+  EXPECT_FALSE(media::AacEncoder::make(44000, 1, 64000));
+  EXPECT_FALSE(media::AacEncoder::make(48000, 0, 64000));
+  EXPECT_FALSE(media::AacEncoder::make(48000, 9, 64000));
 }
 
 TEST(DemoSource, FramesTellTheirTime) {

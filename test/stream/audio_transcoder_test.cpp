@@ -12,7 +12,7 @@ namespace miharu::stream {
 namespace {
 
 using base::ByteVector;
-using ingest::demo::AvPtr;
+using media::AvPtr;
 using media::Codec;
 using media::FramePtr;
 
@@ -295,7 +295,7 @@ TEST(Silence, DecodesToSilence) {
   for (const uint32_t rate : {8000u, 16000u, 44100u, 48000u}) {
     for (const uint32_t channels : {1u, 2u, 6u}) {
       SCOPED_TRACE(std::to_string(rate) + " Hz, channels: " + std::to_string(channels));
-      const auto encoder = ingest::demo::AacEncoder::make(rate, channels, 64000);
+      const auto encoder = media::AacEncoder::make(rate, channels, 64000);
       ASSERT_TRUE(encoder) << encoder.error().to_string();
       auto silence = Silence::make((*encoder)->config());
       ASSERT_TRUE(silence) << silence.error().to_string();
@@ -311,7 +311,7 @@ TEST(Silence, DecodesToSilence) {
 }
 
 TEST(Silence, CountsInTheClockOfTheTrack) {
-  media::TrackConfig config = *(*ingest::demo::AacEncoder::make(44100, 2, 64000))->config();
+  media::TrackConfig config = *(*media::AacEncoder::make(44100, 2, 64000))->config();
   config.clock_rate = 90000;
   auto silence = Silence::make(std::make_shared<const media::TrackConfig>(config)).value();
   Heard heard;

@@ -69,7 +69,7 @@ kind_web() {
 
 # The kinds that start the whole program take the one that users get.
 program() {
-  configure release -DMIHARU_TESTS=OFF && build_targets release && build_web || return 1
+  build_web && configure release -DMIHARU_TESTS=OFF && build_targets release || return 1
   export MIHARU_BIN=$PWD/build/release/miharu
 }
 

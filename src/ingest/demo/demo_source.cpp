@@ -12,16 +12,17 @@
 
 #include "base/check.h"
 #include "base/log.h"
-#include "ingest/demo/aac_encoder.h"
 #include "ingest/demo/frame_pacer.h"
 #include "ingest/demo/picture.h"
 #include "ingest/demo/tone.h"
 #include "ingest/demo/video_encoder.h"
+#include "media/aac_encoder.h"
 
 namespace miharu::ingest {
 namespace {
 
 using namespace demo;
+using media::AacEncoder;
 using base::Error;
 using base::Status;
 
@@ -123,7 +124,7 @@ class DemoSource final : public Source {
   Status restart_sound() {
     if (!options_.audio) return {};
     constexpr uint32_t kBitsPerSecond = 64000;
-    auto encoder = AacEncoder::make(Tone::kSampleRate, 1, kBitsPerSecond);
+    auto encoder = media::AacEncoder::make(Tone::kSampleRate, 1, kBitsPerSecond);
     if (!encoder) return tl::unexpected(std::move(encoder).error().in("demo camera"));
     sound_ = std::move(*encoder);
     sound_position_.reset();
@@ -135,7 +136,7 @@ class DemoSource final : public Source {
     if (!options_.audio) return {};
     const int64_t until = number * Tone::kSampleRate / options_.fps;
     if (!sound_position_ || until - *sound_position_ > Tone::kSampleRate) sound_position_ = until;
-    std::array<float, AacEncoder::kSamplesPerFrame> samples;
+    std::array<float, media::AacEncoder::kSamplesPerFrame> samples;
     while (*sound_position_ + static_cast<int64_t>(samples.size()) <= until) {
       tone_.read(*sound_position_, samples);
       const Status status = sound_->encode(samples, *sound_position_, clock_.steady(),
@@ -156,7 +157,7 @@ class DemoSource final : public Source {
 
   [[nodiscard]] uint32_t most_waiting() const {
     constexpr uint32_t kSeconds = 2;
-    constexpr uint32_t kSoundFramesASecond = Tone::kSampleRate / AacEncoder::kSamplesPerFrame + 1;
+    constexpr uint32_t kSoundFramesASecond = Tone::kSampleRate / media::AacEncoder::kSamplesPerFrame + 1;
     return kSeconds * (options_.fps + (options_.audio ? kSoundFramesASecond : 0));
   }
 
@@ -198,7 +199,7 @@ class DemoSource final : public Source {
   // Of the worker thread while it runs.
   FramePacer pacer_;
   Tone tone_;
-  std::unique_ptr<AacEncoder> sound_;
+  std::unique_ptr<media::AacEncoder> sound_;
   std::optional<int64_t> sound_position_;
 
   std::thread thread_;

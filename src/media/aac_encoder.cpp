@@ -1,4 +1,4 @@
-#include "ingest/demo/aac_encoder.h"
+#include "media/aac_encoder.h"
 
 #include <cstring>
 
@@ -11,7 +11,7 @@ extern "C" {
 #include "base/check.h"
 #include "media/aac.h"
 
-namespace miharu::ingest::demo {
+namespace miharu::media {
 namespace {
 
 base::Status set_layout(AVChannelLayout& layout, uint32_t channels) {
@@ -34,9 +34,9 @@ base::Result<std::unique_ptr<AacEncoder>> AacEncoder::make(uint32_t sample_rate,
                                                            uint32_t bits_per_second) {
   silence_av_log();
   // Rates that AAC has no index for are refused here, with an error that says so.
-  const auto specific = media::aac::make_config(sample_rate, channels);
+  const auto specific = aac::make_config(sample_rate, channels);
   if (!specific) return tl::unexpected(specific.error());
-  auto track = media::aac::make_track_config(media::aac::write_config(*specific));
+  auto track = aac::make_track_config(aac::write_config(*specific));
   if (!track) return tl::unexpected(track.error());
 
   const AVCodec* codec = avcodec_find_encoder(AV_CODEC_ID_AAC);
@@ -114,7 +114,7 @@ base::Status AacEncoder::receive(const Output& output) {
       const Pending& stamp = pending_.front();
       builder_.append(
           {reinterpret_cast<const std::byte*>(packet_->data), static_cast<size_t>(packet_->size)});
-      media::FramePtr frame = builder_.finish({config_, stamp.pts, stamp.pts, stamp.arrival, true, false});
+      FramePtr frame = builder_.finish({config_, stamp.pts, stamp.pts, stamp.arrival, true, false});
       pending_.pop_front();
       output(std::move(frame));
     }
@@ -122,4 +122,4 @@ base::Status AacEncoder::receive(const Output& output) {
   }
 }
 
-}  // namespace miharu::ingest::demo
+}  // namespace miharu::media

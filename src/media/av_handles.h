@@ -11,7 +11,7 @@ extern "C" {
 
 #include "base/error.h"
 
-namespace miharu::ingest::demo {
+namespace miharu::media {
 
 struct AvDelete {
   void operator()(AVCodecContext* context) const { avcodec_free_context(&context); }
@@ -34,4 +34,4 @@ inline tl::unexpected<base::Error> fail_av(std::string_view what, int error_numb
   return base::fail(base::Errc::kInternal, std::string(what) + ": " + reason);
 }
 
-}  // namespace miharu::ingest::demo
+}  // namespace miharu::media

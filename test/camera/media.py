@@ -1,0 +1,250 @@
+"""What a camera encodes: H.264 access units, AAC and G.711 frames, each with its own bytes so that a hash finds it again.
+
+Pictures are synthetic: parameter sets and slice headers are real (ITU-T H.264 7.3), slice data is seeded noise. A recorder
+that does not decode cannot tell. For a stream that decodes there is `FileH264`, made by ffmpeg."""
+
+import random
+import subprocess
+from dataclasses import dataclass, field
+
+SLICE, IDR, SEI, SPS, PPS, AUD, FILLER = 1, 5, 6, 7, 8, 9, 12
+
+
+class Bits:
+    def __init__(self):
+        self.text = ""
+
+    def u(self, width, value):
+        self.text += format(value, f"0{width}b")
+        return self
+
+    def ue(self, value):
+        code = format(value + 1, "b")
+        self.text += "0" * (len(code) - 1) + code
+        return self
+
+    def se(self, value):
+        return self.ue(2 * value - 1 if value > 0 else -2 * value)
+
+    def bytes(self, stop=True):
+        text = self.text + ("1" if stop else "")
+        text += "0" * (-len(text) % 8)
+        return int(text, 2).to_bytes(len(text) // 8, "big")
+
+
+def make_sps(width=640, height=352, sps_id=0, poc_type=2, interlace_free=True, timing=None):
+    out = Bits().u(8, 0x42).u(8, 0xC0).u(8, 30).ue(sps_id)  # constrained baseline, level 3
+    out.ue(0).ue(poc_type)
+    if poc_type == 0:
+        out.ue(2)  # 6 bits of picture order count
+    out.ue(1).u(1, 0).ue(width // 16 - 1).ue(height // 16 - 1).u(1, 1).u(1, 1).u(1, 0)
+    if timing is None:
+        out.u(1, 0)
+    else:
+        out.u(1, 1).u(4, 0).u(1, 1).u(32, 1).u(32, timing).u(1, 1).u(5, 0)
+    return bytes([0x67]) + escape(out.bytes())
+
+
+def make_pps(pps_id=0, sps_id=0):
+    out = Bits().ue(pps_id).ue(sps_id).u(2, 0).ue(0).ue(0).ue(0).u(3, 0).se(0).se(0).se(0).u(3, 0)
+    return bytes([0x68]) + out.bytes()
+
+
+def escape(rbsp):
+    """Emulation prevention (7.4.1)."""
+    out = bytearray()
+    zeros = 0
+    for byte in rbsp:
+        if zeros == 2 and byte <= 3:
+            out.append(3)
+            zeros = 0
+        out.append(byte)
+        zeros = zeros + 1 if byte == 0 else 0
+    return bytes(out)
+
+
+@dataclass
+class Nal:
+    data: bytes
+    damaged: bool = False  # a part of it does not reach the recorder
+
+    @property
+    def type(self):
+        return self.data[0] & 0x1F
+
+
+@dataclass
+class Unit:
+    """What shares one timestamp: an access unit, or an audio frame (one Nal without meaning)."""
+
+    track: str
+    time: float  # seconds of media time since the camera began to encode
+    key: bool
+    nals: list = field(default_factory=list)
+    damaged: bool = False
+    required: bool = True  # must be in the recording; else it may be there
+
+    def damage(self, *nals):
+        self.damaged = True
+        for nal in nals:
+            nal.damaged = True
+
+
+class H264:
+    """`gop`: pictures from one key frame to the next. `in_band`: which key frames carry parameter sets: all, first, none."""
+
+    def __init__(self, rng: random.Random, fps=10, gop=10, slices=1, key_bytes=6000, bytes=900, in_band="all", aud=False,
+                 sei=False, poc_type=2):
+        self.rng, self.fps, self.gop, self.slices = rng, fps, gop, slices
+        self.key_bytes, self.delta_bytes, self.in_band, self.aud, self.sei = key_bytes, bytes, in_band, aud, sei
+        self.poc_type = poc_type
+        self.sps, self.pps = make_sps(poc_type=poc_type), make_pps()
+        self.number = 0
+        self.in_gop = 0
+        self.keys = 0
+        self.extra_sets = []
+
+    def noise(self, size):
+        # Never below 0x20: no start code, and no emulation prevention, inside.
+        return self.rng.randbytes(size).translate(NOISE)
+
+    def slice(self, key, first_mb, frame_num, size):
+        header = Bits().ue(first_mb).ue(7 if key else 5).ue(0).u(4, frame_num & 15)
+        if key:
+            header.ue(self.keys & 1)
+        if self.poc_type == 0:
+            header.u(6, (self.in_gop * 2) & 63)
+        header.u(24, 0x555555)
+        return Nal(bytes([0x65 if key else 0x41]) + escape(header.bytes()) + self.noise(size))
+
+    def restart(self):
+        """The next picture is a key frame."""
+        self.in_gop = 0
+
+    def next(self):
+        key = self.in_gop == 0
+        unit = Unit("video", self.number / self.fps, key)
+        if self.aud:
+            unit.nals.append(Nal(bytes([0x09, 0x10 if key else 0x30])))
+        if key and (self.in_band == "all" or (self.in_band == "first" and self.keys == 0)):
+            unit.nals += [Nal(self.sps), Nal(self.pps), *map(Nal, self.extra_sets)]
+        if self.sei:
+            body = b"miharu-simulator" + f"{self.number:08d}".encode()
+            unit.nals.append(Nal(bytes([0x06, 5, len(body)]) + body + b"\x80"))
+        size = (self.key_bytes if key else self.delta_bytes) // self.slices
+        for i in range(self.slices):
+            unit.nals.append(self.slice(key, i * 880 // self.slices, self.in_gop, size + self.rng.randrange(size // 4 + 1)))
+        self.keys += key
+        self.number += 1
+        self.in_gop = (self.in_gop + 1) % self.gop
+        return unit
+
+
+NOISE = bytes(0x20 + value % 0xE0 for value in range(256))
+
+
+class FileH264:
+    """Pictures that decode, with B-frames: made once by ffmpeg, repeated from the start when they are used up. Media time is
+    that of presentation; pictures come in decoding order."""
+
+    def __init__(self, path, fps=10):
+        if not path.exists():
+            subprocess.run(
+                ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", f"testsrc2=s=320x240:r={fps}", "-frames:v", "120", "-c:v", "libx264",
+                 "-profile:v", "main", "-bf", "2", "-g", "20", "-sc_threshold", "0", "-b_strategy", "0", "-threads", "1",
+                 "-x264-params", "aud=1:scenecut=0", "-f", "h264", str(path)],
+                check=True, timeout=60)
+        self.fps = fps
+        self.units = self._split(path.read_bytes())
+        self.sps = next(n for n in self.units[0] if n[0] & 31 == SPS)
+        self.pps = next(n for n in self.units[0] if n[0] & 31 == PPS)
+        self.number = 0
+
+    @staticmethod
+    def _split(stream):
+        units = []
+        for part in stream.replace(b"\x00\x00\x00\x01", b"\x00\x00\x01").split(b"\x00\x00\x01")[1:]:
+            nal = part.rstrip(b"\x00")
+            if nal[0] & 31 == AUD:
+                units.append([])
+            units[-1].append(nal)
+        return units
+
+    def restart(self):
+        pass
+
+    def next(self):
+        index = self.number % len(self.units)
+        nals = [Nal(data) for data in self.units[index]]
+        key = any(nal.type == IDR for nal in nals)
+        # I B B P in presentation order is I P B B in decoding order: a reference picture is shown two pictures later. The first
+        # is shown after one picture of delay.
+        unit = Unit("video", 0, key, nals)
+        unit.time = (self.number - index + self._shown(index)) / self.fps
+        self.number += 1
+        return unit
+
+    def _shown(self, index):
+        if not hasattr(self, "order"):
+            kinds = [next(n for n in unit if n[0] & 31 in (SLICE, IDR)) for unit in self.units]
+            self.order = presentation_order([(n[0] & 31 == IDR, bool(n[0] & 0x60)) for n in kinds])
+        return self.order[index]
+
+
+def presentation_order(pictures):
+    """(is IDR, is reference) in decoding order, without pyramids: each reference is shown after the non-references behind it."""
+    order = [0] * len(pictures)
+    shown = 0
+    waiting = None
+    for i, (idr, reference) in enumerate(pictures):
+        if reference:
+            if waiting is not None:
+                order[waiting] = shown
+                shown += 1
+            waiting = i
+            if idr:
+                order[i] = shown
+                shown += 1
+                waiting = None
+        else:
+            order[i] = shown
+            shown += 1
+    if waiting is not None:
+        order[waiting] = shown
+    return order
+
+
+class Aac:
+    """Frames of 1024 samples that no decoder would take, but that a recorder has to keep as they are."""
+
+    rate, samples, name = 8000, 1024, "MPEG4-GENERIC"
+
+    def __init__(self, rng, rate=8000):
+        self.rng, self.rate, self.number = rng, rate, 0
+
+    @property
+    def fmtp(self):
+        index = [96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000].index(self.rate)
+        config = (2 << 11 | index << 7 | 1 << 3).to_bytes(2, "big").hex()
+        return f"profile-level-id=1;mode=AAC-hbr;sizelength=13;indexlength=3;indexdeltalength=3;config={config}"
+
+    def next(self):
+        data = b"\x21" + self.rng.randbytes(80 + self.rng.randrange(60)).translate(NOISE)
+        unit = Unit("audio", self.number * self.samples / self.rate, True, [Nal(data)])
+        self.number += 1
+        return unit
+
+
+class G711:
+    rate, samples = 8000, 320
+
+    def __init__(self, rng, law="PCMU"):
+        self.rng, self.name, self.number = rng, law, 0
+        self.fmtp = None
+
+    def next(self):
+        # A saw tooth on the compressed scale: no silence, and no need of a table.
+        data = bytes((self.number * 7 + i * 5) & 0x7F | 0x40 for i in range(self.samples))
+        unit = Unit("audio", self.number * self.samples / self.rate, True, [Nal(data)])
+        self.number += 1
+        return unit

@@ -1,0 +1,535 @@
+#!/usr/bin/env python3
+"""An RTSP 1.0 server that is many faulty cameras: rtsp://127.0.0.1:PORT/NAME plays the scenario NAME.
+
+    simulator.py [--port N] [NAME...]     serves until it is interrupted; prints the URLs and then the ground truth, a line a unit
+
+The same scenario always sends the same bytes: all that is random comes from its name. Time is real."""
+
+import argparse
+import asyncio
+import base64
+import hashlib
+import json
+import random
+import re
+import socket
+import struct
+import sys
+import threading
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+if __package__ in (None, ""):
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from camera import faults as fault_kinds
+from camera import rtp
+from camera.media import AUD, FILLER, PPS, SPS, Aac, FileH264, G711, H264, Unit
+from camera.scenario import load_all
+
+NOT_RECORDED = (SPS, PPS, AUD, FILLER)  # an MP4 keeps parameter sets elsewhere and drops the others
+
+
+@dataclass
+class Truth:
+    """One line of the ground truth: what was sent of one NAL unit or audio frame."""
+
+    track: str
+    kind: int  # NAL unit type; 0 for audio
+    size: int
+    hash: str
+    time: float  # UTC
+    unit: int
+    session: int
+    state: str  # sent: must be recorded. maybe: may be. damaged: must not be
+
+
+def digest(data):
+    return hashlib.sha1(data).hexdigest()[:16]
+
+
+@dataclass
+class Reply:
+    line: str = "RTSP/1.0 200 OK"
+    headers: list = field(default_factory=list)
+    body: bytes = b""
+    separator: str = ": "
+    trail: str = ""
+    eol: str = "\r\n"
+    before: bytes = b""
+    after: bytes = b""
+    split: int = 0  # bytes a segment; 0 = all at once
+    delay: float = 0
+    never: bool = False
+
+    def get(self, name):
+        return next((value for key, value in self.headers if key.lower() == name.lower()), None)
+
+    def set(self, name, value):
+        self.headers = [(k, v) for k, v in self.headers if k.lower() != name.lower()] + [(name, value)]
+
+    def encode(self):
+        lines = [self.line] + [f"{name}{self.separator}{value}{self.trail}" for name, value in self.headers]
+        return self.before + (self.eol.join(lines) + self.eol * 2).encode() + self.body + self.after
+
+
+@dataclass
+class Request:
+    method: str
+    url: str
+    headers: dict
+    number: int  # of the connection, from 0
+
+
+class Camera:
+    """The state of a scenario that outlives its sessions: the encoder goes on where the last session ended."""
+
+    def __init__(self, scenario, folder: Path):
+        self.scenario = scenario
+        self.rng = random.Random(scenario.name)
+        video = scenario.video
+        if video.file:
+            self.video = FileH264(folder / f"testsrc-{video.fps:g}.264", video.fps)
+        else:
+            self.video = H264(self.rng, video.fps, video.gop, video.slices, video.key_bytes, video.bytes, video.in_band,
+                              video.aud, video.sei, video.poc_type)
+        codec = scenario.audio.codec
+        self.audio = None if codec == "none" else Aac(self.rng) if codec == "aac" else G711(self.rng, codec.upper())
+        self.faults = [fault_kinds.make(each) for each in scenario.faults]
+        self.truth: list[Truth] = []
+        self.pictures = 0
+        self.sessions = 0
+        self.requests = 0
+        self.refusals = 0
+        self.frozen = False
+        self.mistakes: list[str] = []  # of the client
+        self.connections = 0
+
+    def hooks(self, name):
+        return [getattr(each, name) for each in self.faults if hasattr(each, name)]
+
+    def log(self, unit: Unit, number, session, utc):
+        for nal in unit.nals:
+            kind = nal.type if unit.track == "video" else 0
+            if unit.track == "video" and kind in NOT_RECORDED:
+                continue
+            state = "damaged" if nal.damaged else "maybe" if unit.damaged or not unit.required else "sent"
+            self.truth.append(Truth(unit.track, kind, len(nal.data), digest(nal.data), utc, number, session, state))
+
+    def sdp(self, host):
+        video = self.scenario.video
+        lines = ["v=0", "o=- 1 1 IN IP4 127.0.0.1", "s=simulator", "c=IN IP4 0.0.0.0", "t=0 0", "a=control:*",
+                 "m=video 0 RTP/AVP 96", "a=rtpmap:96 H264/90000"]
+        fmtp = "a=fmtp:96 packetization-mode=1;profile-level-id=" + self.video.sps[1:4].hex()
+        if video.sprop:
+            sets = ",".join(base64.b64encode(each).decode() for each in (self.video.sps, self.video.pps))
+            fmtp += ";sprop-parameter-sets=" + sets
+        lines += [fmtp, "a=control:" + video.control]
+        if isinstance(self.audio, Aac):
+            lines += ["m=audio 0 RTP/AVP 97", f"a=rtpmap:97 MPEG4-GENERIC/{self.audio.rate}/1", "a=fmtp:97 " + self.audio.fmtp]
+        elif self.audio:
+            number = 0 if self.audio.name == "PCMU" else 8
+            lines += [f"m=audio 0 RTP/AVP {number}", f"a=rtpmap:{number} {self.audio.name}/8000"]
+        if self.audio:
+            lines.append("a=control:" + self.scenario.audio.control)
+        text = "\r\n".join(lines) + "\r\n"
+        for hook in self.hooks("sdp"):
+            text = hook(self, text)
+        return text.replace("{host}", host)
+
+
+class Login:
+    """What the camera asks of a connection, and whether the answer is right (RFC 7616, RFC 7617)."""
+
+    def __init__(self, camera):
+        self.auth = camera.scenario.auth
+        self.rng = camera.rng
+        self.renew()
+
+    def renew(self):
+        self.nonce = self.rng.randbytes(8).hex()
+        self.used = 0
+
+    def offers(self, stale=False):
+        return [each.replace("{nonce}", self.nonce).replace("{stale}", "TRUE" if stale else "false") for each in self.auth.offers]
+
+    def check(self, request):
+        """None: come in. Else whether the nonce alone was wrong."""
+        if not self.auth.offers:
+            return None
+        given = request.headers.get("authorization", "")
+        scheme, _, rest = given.partition(" ")
+        if self.auth.for_ever or not given:
+            return False
+        if scheme.lower() == "basic":
+            right = base64.b64encode(f"{self.auth.user}:{self.auth.password}".encode()).decode()
+            return None if self.auth.accepts == "basic" and rest == right else False
+        values = {k.lower(): a or b for k, a, b in re.findall(r'(\w+)=(?:"((?:[^"\\]|\\.)*)"|([^,\s]+))', rest)}
+        if self.auth.accepts != values.get("algorithm", "MD5").lower():
+            return False
+        if values.get("nonce") != self.nonce:
+            return True
+        if self.auth.nonce_requests and self.used >= self.auth.nonce_requests:
+            return True
+        self.used += 1
+        if values.get("uri") != request.url:
+            return False
+
+        def h(text):
+            return (hashlib.md5 if self.auth.accepts == "md5" else hashlib.sha256)(text.encode()).hexdigest()
+
+        secret = h(f"{self.auth.user}:{self.auth.realm}:{self.auth.password}")
+        what = h(f"{request.method}:{request.url}")
+        if "qop" in values:
+            right = h(f"{secret}:{self.nonce}:{values['nc']}:{values['cnonce']}:{values['qop']}:{what}")
+        else:
+            right = h(f"{secret}:{self.nonce}:{what}")
+        return None if values.get("response") == right else False
+
+
+class TrackSender:
+    """One track of a session: where its packets go, and its RTP numbers."""
+
+    def __init__(self, session, track, clock, payload_type):
+        rng, settings = session.camera.rng, session.camera.scenario.rtp
+        self.track, self.clock, self.payload_type = track, clock, payload_type
+        self.ssrc = rng.getrandbits(32)
+        self.sequence = rng.getrandbits(16) if settings.sequence is None else settings.sequence
+        self.timestamp = rng.getrandbits(32) if settings.timestamp is None else settings.timestamp
+        self.start = None  # media time of its first unit
+        self.offset = 0.0  # seconds that its clock is off
+        self.channel = None
+        self.sockets = None  # RTP and RTCP
+        self.peer = None
+
+    def close(self):
+        for each in self.sockets or ():
+            each.close()
+
+    def rtp_time(self, media_time):
+        if self.start is None:
+            self.start = media_time
+        return self.timestamp + round((media_time - self.start + self.offset) * self.clock)
+
+
+class Session:
+    def __init__(self, connection):
+        self.connection = connection
+        self.camera: Camera = connection.camera
+        self.number = self.camera.sessions
+        self.camera.sessions += 1
+        self.tracks: dict[str, TrackSender] = {}
+        self.task = None
+        self.closed = False
+        self.held: list[tuple] = []  # packets that are sent later (reordering)
+
+    def set_up(self, track, transport):
+        """The Transport header of the reply, None if it is refused."""
+        audio = self.camera.audio
+        number = 96 if track == "video" else 97 if isinstance(audio, Aac) else 0 if audio.name == "PCMU" else 8
+        sender = TrackSender(self, track, 90000 if track == "video" else audio.rate, number)
+        if match := re.search(r"interleaved=(\d+)-(\d+)", transport):
+            sender.channel = int(match[1])
+            reply = f"RTP/AVP/TCP;unicast;interleaved={match[1]}-{match[2]};ssrc={sender.ssrc:08X}"
+        elif match := re.search(r"client_port=(\d+)-(\d+)", transport):
+            sender.sockets = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2)]
+            for each in sender.sockets:
+                each.bind(("127.0.0.1", 0))
+                each.setblocking(False)
+            sender.peer = int(match[1])
+            ports = "-".join(str(each.getsockname()[1]) for each in sender.sockets)
+            reply = f"RTP/AVP;unicast;client_port={match[1]}-{match[2]};server_port={ports};ssrc={sender.ssrc:08X}"
+        else:
+            return None
+        self.tracks[track] = sender
+        return reply
+
+    def close(self):
+        self.closed = True
+        if self.task:
+            self.task.cancel()
+        for each in self.tracks.values():
+            each.close()
+
+    def send(self, sender, data, rtcp=False):
+        """Datagram or interleaved frame, through the faults of the wire."""
+        if sender.channel is None:
+            sender.sockets[rtcp].sendto(data, ("127.0.0.1", sender.peer + rtcp))
+            return
+        frame = struct.pack(">BBH", 0x24, sender.channel + rtcp, len(data)) + data
+        for hook in self.camera.hooks("frame"):
+            frame = hook(self, sender, frame)
+        self.connection.write(frame)
+
+    def send_unit(self, unit: Unit, number):
+        camera, sender = self.camera, self.tracks.get(unit.track)
+        if sender is None:
+            return
+        utc = time.time()
+        for hook in camera.hooks("unit"):
+            hook(self, unit, number)
+        if unit.track == "video":
+            video = camera.scenario.video
+            packets = rtp.packetize_h264(unit, video.packet, video.aggregate)
+        elif isinstance(camera.audio, Aac):
+            packets = rtp.packetize_aac(unit)
+        else:
+            packets = rtp.packetize_g711(unit)
+        timestamp = sender.rtp_time(unit.time)
+        for packet in packets:
+            packet.payload_type, packet.timestamp, packet.ssrc = sender.payload_type, timestamp, sender.ssrc
+        for hook in camera.hooks("packets"):
+            packets = hook(self, sender, unit, number, packets)
+        for packet in packets:
+            packet.sequence = sender.sequence
+            sender.sequence += 1
+        for hook in camera.hooks("sequenced"):
+            packets = hook(self, sender, unit, number, packets)
+        for packet in packets:
+            self.send(sender, packet.encode())
+        camera.log(unit, number, self.number, utc)
+
+    def send_report(self, sender, media_time):
+        mode = self.camera.scenario.rtp.reports
+        if mode == "none":
+            return
+        utc = time.time() + rtp.NTP_EPOCH
+        utc = {"1900": utc - time.time() - rtp.NTP_EPOCH + media_time, "local": utc + 2 * 3600,
+               "steps": utc + 7 * (int(media_time) % 3)}.get(mode, utc)
+        self.send(sender, rtp.sender_report(sender.ssrc, utc, sender.rtp_time(media_time)), True)
+
+    async def play(self):
+        camera = self.camera
+        camera.video.restart()
+        begin = asyncio.get_running_loop().time()
+        period = 1 / camera.scenario.video.fps
+        first_audio = camera.audio.number if camera.audio else 0
+        sent = 0
+        while not self.closed:
+            await asyncio.sleep(begin + sent * period - asyncio.get_running_loop().time())
+            if camera.frozen or self.closed:
+                return
+            number = camera.pictures
+            for hook in camera.hooks("before"):
+                await hook(self, number)
+                if self.closed:
+                    return
+            unit = camera.video.next()
+            camera.pictures += 1
+            if sent % 10 == 5:
+                for sender in self.tracks.values():
+                    if sender.start is not None:
+                        self.send_report(sender, sender.start + sent * period)
+            self.send_unit(unit, number)
+            sent += 1
+            while camera.audio and (camera.audio.number - first_audio) * camera.audio.samples / camera.audio.rate < sent * period:
+                self.send_unit(camera.audio.next(), number)
+
+
+class Connection:
+    def __init__(self, simulator, reader, writer):
+        self.simulator, self.reader, self.writer = simulator, reader, writer
+        self.camera: Camera | None = None
+        self.session: Session | None = None
+        self.login = None
+        self.count = 0
+        self.id = ""
+
+    def write(self, data):
+        if not self.writer.is_closing():
+            self.writer.write(data)
+
+    def reset(self):
+        """RST."""
+        sock = self.writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.writer.transport.abort()
+
+    async def run(self):
+        try:
+            while request := await self.read_request():
+                await self.answer(request)
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            pass
+        finally:
+            if self.session:
+                self.session.close()
+            self.writer.close()
+
+    async def read_request(self):
+        while True:
+            first = await self.reader.readexactly(1)
+            if first == b"$":
+                header = await self.reader.readexactly(3)
+                await self.reader.readexactly(int.from_bytes(header[1:], "big"))
+                continue
+            text = (first + await self.reader.readuntil(b"\r\n\r\n")).decode()
+            lines = text.split("\r\n")
+            if lines[0].startswith("RTSP/"):
+                continue  # the answer to a request of ours
+            method, url, _ = lines[0].split(" ")
+            headers = {k.strip().lower(): v.strip() for k, _, v in (line.partition(":") for line in lines[1:]) if k}
+            if "\r\nCSeq: " not in text:
+                return None  # exactly this spelling, or some cameras do not answer (quirk R1)
+            self.count += 1
+            return Request(method, url, headers, self.count - 1)
+
+    async def answer(self, request):
+        if self.camera is None:
+            name = re.sub(r"^rtsp://[^/]*/", "", request.url).split("/")[0].split("?")[0]
+            self.camera = self.simulator.cameras.get(name)
+            if self.camera is None:
+                return self.write(f"RTSP/1.0 404 Not Found\r\nCSeq: {request.headers['cseq']}\r\n\r\n".encode())
+            self.camera.connections += 1
+            self.login = Login(self.camera)
+        camera = self.camera
+        camera.requests += 1
+        reply = Reply(headers=[("CSeq", request.headers["cseq"])])
+        refused = self.login.check(request)
+        if refused is not None:
+            camera.refusals += 1
+            if refused:
+                self.login.renew()
+            reply.line = "RTSP/1.0 401 Unauthorized"
+            reply.headers += [("WWW-Authenticate", each) for each in self.login.offers(refused)]
+        else:
+            self.respond(request, reply)
+        for hook in camera.hooks("reply"):
+            hook(self, request, reply)
+        await self.send_reply(request, reply)
+
+    def respond(self, request, reply):
+        url = f"rtsp://{self.simulator.host}/{self.camera.scenario.name}"
+        expected = {
+            key: value.format(url=url, host=self.simulator.host, path=self.camera.scenario.name)
+            for key, value in asdict(self.camera.scenario.urls).items()}
+        if request.method == "OPTIONS":
+            reply.set("Public", "OPTIONS, DESCRIBE, SETUP, PLAY, TEARDOWN, GET_PARAMETER")
+        elif request.method == "DESCRIBE":
+            reply.body = self.camera.sdp(self.simulator.host).encode()
+            reply.set("Content-Type", "application/sdp")
+            reply.set("Content-Base", expected["content_base"])
+            reply.set("Content-Length", str(len(reply.body)))
+        elif request.method == "SETUP":
+            track = next((each for each in ("video", "audio") if request.url == expected[each]), None)
+            if track is None:
+                self.camera.mistakes.append(f"SETUP {request.url}, neither {expected['video']} nor {expected['audio']}")
+                reply.line = "RTSP/1.0 404 Not Found"
+                return
+            self.session = self.session or Session(self)
+            self.id = self.id or f"{self.camera.rng.getrandbits(32):08X}"
+            transport = self.session.set_up(track, request.headers.get("transport", ""))
+            if transport is None:
+                reply.line = "RTSP/1.0 461 Unsupported Transport"
+                return
+            reply.set("Transport", transport)
+            reply.set("Session", self.id + ";timeout=60")
+        elif request.method == "PLAY":
+            if expected["play"] and request.url != expected["play"]:
+                self.camera.mistakes.append(f"PLAY {request.url}, not {expected['play']}")
+            if request.headers.get("session") != self.id:
+                self.camera.mistakes.append(f"PLAY with session {request.headers.get('session')}, not {self.id}")
+            reply.set("Session", self.id)
+            reply.set("RTP-Info", f"url={expected['video']};seq=1;rtptime=1")
+        elif request.method == "GET_PARAMETER":
+            reply.set("Session", self.id)
+        elif request.method == "TEARDOWN":
+            if self.session:
+                self.session.close()
+        else:
+            reply.line = "RTSP/1.0 501 Not Implemented"
+
+    async def send_reply(self, request, reply):
+        ok = " 200" in reply.line or reply.line.rstrip().endswith("200")
+        playing = request.method == "PLAY" and ok and self.session is not None and self.session.task is None
+        if reply.delay:
+            await asyncio.sleep(reply.delay)
+        if playing:
+            for hook in self.camera.hooks("before_play"):
+                hook(self.session)
+        if not reply.never:
+            data = reply.encode()
+            step = reply.split or len(data)
+            for at in range(0, len(data), step):
+                self.write(data[at:at + step])
+                if reply.split:
+                    await self.writer.drain()
+                    await asyncio.sleep(0.003)
+        if playing:
+            self.session.task = asyncio.create_task(self.session.play())
+        for hook in self.camera.hooks("flood"):
+            await hook(self, request)
+
+
+class Simulator:
+    """Serves `scenarios` on a thread of its own from start() to stop()."""
+
+    def __init__(self, scenarios, folder: Path, port=0):
+        self.cameras = {each.name: Camera(each, folder) for each in scenarios}
+        self.port = port
+        self.host = ""
+        self.loop = asyncio.new_event_loop()
+        self.ready = threading.Event()
+        self.thread = threading.Thread(target=self._run, daemon=True)
+
+    def start(self):
+        self.thread.start()
+        if not self.ready.wait(10):
+            raise RuntimeError("the simulator did not start")
+        return self
+
+    def url(self, name):
+        return f"rtsp://{self.host}/{name}{self.cameras[name].scenario.camera.query}"
+
+    def freeze(self):
+        """No camera sends any more media."""
+        for camera in self.cameras.values():
+            camera.frozen = True
+
+    def stop(self):
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join(5)
+
+    def _run(self):
+        asyncio.set_event_loop(self.loop)
+        self.loop.run_until_complete(self._listen())
+        self.loop.run_forever()
+        for task in asyncio.all_tasks(self.loop):
+            task.cancel()
+        self.loop.run_until_complete(asyncio.sleep(0))
+
+    async def _listen(self):
+        async def serve(reader, writer):
+            await Connection(self, reader, writer).run()
+
+        server = await asyncio.start_server(serve, "127.0.0.1", self.port)
+        self.port = server.sockets[0].getsockname()[1]
+        self.host = f"127.0.0.1:{self.port}"
+        self.ready.set()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--folder", type=Path, default=Path("."), help="where the stream of ffmpeg is kept")
+    parser.add_argument("names", nargs="*")
+    arguments = parser.parse_args()
+    chosen = [each for each in load_all() if not arguments.names or each.name in arguments.names]
+    simulator = Simulator(chosen, arguments.folder, arguments.port).start()
+    for name in simulator.cameras:
+        print(simulator.url(name), flush=True)
+    told = dict.fromkeys(simulator.cameras, 0)
+    try:
+        while True:
+            time.sleep(0.2)
+            for name, camera in simulator.cameras.items():
+                for truth in camera.truth[told[name]:]:
+                    print(json.dumps({"camera": name, **asdict(truth)}), flush=True)
+                    told[name] += 1
+    except KeyboardInterrupt:
+        simulator.stop()
+
+
+if __name__ == "__main__":
+    main()

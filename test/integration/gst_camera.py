@@ -1,0 +1,62 @@
+"""An RTSP camera made of GStreamer's server; runs under the system's Python, which has its bindings.
+
+Prints its port. Mount points: /pcma and /aac (H.264 with sound), /silent.
+"""
+import argparse
+
+import gi
+
+gi.require_version("Gst", "1.0")
+gi.require_version("GstRtspServer", "1.0")
+gi.require_version("GstRtsp", "1.0")
+from gi.repository import GLib, Gst, GstRtsp, GstRtspServer  # noqa: E402
+
+VIDEO = (
+    "videotestsrc is-live=true pattern=ball ! video/x-raw,width=384,height=240,framerate=25/1 "
+    "! x264enc tune=zerolatency speed-preset=ultrafast key-int-max=25 bitrate=500 "
+    "! rtph264pay name=pay0 pt=96 config-interval=-1"
+)
+SOUND = {
+    "/pcma": "audiotestsrc is-live=true ! audio/x-raw,rate=8000,channels=1 ! alawenc ! rtppcmapay name=pay1 pt=8",
+    "/aac": "audiotestsrc is-live=true ! audio/x-raw,rate=48000,channels=1 ! avenc_aac "
+            "! rtpmp4gpay name=pay1 pt=97",
+    "/silent": "",
+}
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--port", default="0")
+    parser.add_argument("--digest", help="USER:PASSWORD")
+    arguments = parser.parse_args()
+    Gst.init(None)
+    server = GstRtspServer.RTSPServer()
+    server.set_address("127.0.0.1")
+    server.set_service(arguments.port)
+    kept = []  # the bindings hold no references
+    for path, sound in SOUND.items():
+        factory = GstRtspServer.RTSPMediaFactory()
+        factory.set_launch(f"( {VIDEO} {sound} )")
+        factory.set_shared(True)
+        if arguments.digest:
+            permissions = GstRtspServer.RTSPPermissions()
+            permissions.add_permission_for_role("user", "media.factory.access", True)
+            permissions.add_permission_for_role("user", "media.factory.construct", True)
+            factory.set_permissions(permissions)
+        server.get_mount_points().add_factory(path, factory)
+        kept.append(factory)
+    if arguments.digest:
+        auth = GstRtspServer.RTSPAuth()
+        auth.set_supported_methods(GstRtsp.RTSPAuthMethod.DIGEST)
+        token = GstRtspServer.RTSPToken()
+        token.set_string("media.factory.role", "user")
+        auth.add_digest(*arguments.digest.split(":", 1), token)
+        server.set_auth(auth)
+        kept += [auth, token]
+    if server.attach(None) == 0:
+        raise SystemExit(f"cannot listen on port {arguments.port}")
+    print(server.get_bound_port(), flush=True)
+    GLib.MainLoop().run()
+
+
+main()
