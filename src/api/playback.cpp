@@ -163,11 +163,15 @@ net::HttpResponse Playback::chunk(const net::HttpRequest& request, const Access&
                                   std::string_view seq_text) {
   const auto run = store::parse_run(run_text);
   if (!run) return problem_of(run.error());
+  // Playlists end the address like a file, for players that insist on it.
+  for (const std::string_view ending : {".mp4", ".ts"}) {
+    if (seq_text.ends_with(ending)) seq_text.remove_suffix(ending.size());
+  }
   const auto seq = store::parse_base36(seq_text);
   if (!seq) return problem_of(seq.error());
   if (const auto location = recordings_.chunk(camera, *run, *seq)) {
-    const bool may_see = may_at_some_time(access, camera, Right::kLive) ||
-                         may_at_some_time(access, camera, Right::kPlayback);
+    const bool may_see =
+        may_at_some_time(access, camera, Right::kLive) || may_at_some_time(access, camera, Right::kPlayback);
     if (!may_see || !clamp(access, {location->start, location->end})) return forbidden();
     const std::string_view type = media_type(location->container);
     if (location->growing)

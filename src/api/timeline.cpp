@@ -34,11 +34,21 @@ std::string text_of(store::RunReason reason) {
 // The last part of a growing object and what the clock model holds.
 constexpr base::nanoseconds kGrowingLag = base::seconds(15);
 
+// Runs are counted from 1: before the oldest object of a later one something lay that was deleted.
+bool was_deleted(store::Catalog& catalog, std::string_view camera, UtcTime until) {
+  const auto oldest = catalog.oldest(camera);
+  return oldest && *oldest && (*oldest)->name.run.number > 1 && until <= (*oldest)->name.start;
+}
+
 void add_gap(Timeline& timeline, UtcTime start, UtcTime end, const std::vector<record::Gap>& known,
-             const store::ObjectName* next) {
+             const store::ObjectName* next, bool deleted) {
   start = std::max(start, timeline.from);
   end = std::min(end, timeline.to);
   if (end - start < kLeastGapShown) return;
+  if (deleted) {
+    timeline.gaps.push_back({start, end, "retention", "deleted to keep the store within its limits"});
+    return;
+  }
   TimelineGap gap{start, end, "not_recorded", "nothing was recorded"};
   if (next) {
     gap.reason = record::name_of(next->run.reason);
@@ -95,13 +105,19 @@ base::Result<Timeline> make_timeline(store::Catalog& catalog, const record::GapL
 
   UtcTime covered = from;
   for (const store::ObjectName* name : names) {
-    if (name->start > covered) add_gap(timeline, covered, name->start, known, name);
+    if (name->start > covered) {
+      const bool deleted = name == names.front() && was_deleted(catalog, camera, name->start);
+      add_gap(timeline, covered, name->start, known, name, deleted);
+    }
     covered = std::max(covered, name->end());
   }
   // What the camera sent in the last seconds is on its way to the disk.
   const bool grows =
       !timeline.spans.empty() && timeline.spans.back().growing && timeline.to - covered < kGrowingLag;
-  if (covered < timeline.to && !grows) add_gap(timeline, covered, timeline.to, known, nullptr);
+  if (covered < timeline.to && !grows) {
+    const bool deleted = names.empty() && was_deleted(catalog, camera, timeline.to);
+    add_gap(timeline, covered, timeline.to, known, nullptr, deleted);
+  }
   return timeline;
 }
 

@@ -210,10 +210,11 @@ int export_command(const StoreArguments& where, const IntervalArguments& what,
       });
   show_progress("");
   const bool closed = std::fclose(out) == 0;
+  const base::Error not_closed = base::system_error("close " + output.string());
   if (!report || !closed) {
     std::error_code ignored;
     std::filesystem::remove(output.string() + ".part", ignored);
-    return report_error(report ? base::system_error("close " + output.string()) : report.error());
+    return report_error(report ? not_closed : report.error());
   }
   std::error_code error;
   std::filesystem::rename(output.string() + ".part", output, error);

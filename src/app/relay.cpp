@@ -17,6 +17,8 @@ namespace {
 
 record::RetentionOptions retention_options(const Config& config) {
   record::RetentionOptions options;
+  // What was not uploaded is kept while there is room (docs/architecture.md): only a full disk deletes.
+  if (config.cloud.enabled()) return options;
   options.all = {config.store.keep.age, config.store.keep.bytes};
   if (config.store.free.percent > 0) {
     options.free_fraction = config.store.free.percent / 100;
@@ -76,6 +78,10 @@ base::Status Relay::open_store() {
 
 base::Status Relay::start() {
   const base::Clock& clock = base::system_clock();
+  if (config_.cloud.enabled()) {
+    spdlog::warn(
+        "[cloud] is not used yet: this version uploads nothing, and deletes only when the disk is full");
+  }
   if (auto opened = open_store(); !opened) return opened;
   auto gaps = record::GapLog::open(data_ / "miharu.db");
   if (!gaps) return tl::unexpected(gaps.error());
@@ -153,8 +159,9 @@ base::Status Relay::reload(Config config) {
   }
   // An old session ends before its successor begins: cameras have few of them, and an object one writer.
   ended.clear();
-  spdlog::info("configuration read again: {} cameras changed or are new; settings outside [[camera]] need a restart",
-               made.size());
+  spdlog::info(
+      "configuration read again: {} cameras changed or are new; settings outside [[camera]] need a restart",
+      made.size());
   {
     const std::lock_guard lock(cameras_mutex_);
     for (auto& camera : made) {

@@ -4,6 +4,7 @@
 
 #include "api/assets.h"
 #include "api/auth/session_routes.h"
+#include "api/forwarded.h"
 #include "api/metrics.h"
 #include "api/timeline.h"
 
@@ -38,9 +39,7 @@ WebService::WebService(net::EventLoop& control, const Config& config, std::files
     : control_(control),
       config_(config),
       data_(std::move(data)),
-      store_(store),
       catalog_(catalog),
-      recordings_(recordings),
       gaps_(gaps),
       cameras_(cameras),
       playback_(store, catalog, recordings, base::system_clock()),
@@ -79,7 +78,16 @@ base::Status WebService::start() {
                        : fmt::format("[{}]:{}", listen.address, listen.port);
   options.tls_cert = config_.server.tls_cert;
   options.tls_key = config_.server.tls_key;
-  server_ = std::make_unique<net::HttpServer>(control_, options, router_->handler());
+  auto forwarded = api::Forwarded::make(config_.server.trusted_proxies, config_.server.base_path);
+  if (!forwarded) return tl::unexpected(forwarded.error());
+  server_ = std::make_unique<net::HttpServer>(
+      control_, options,
+      [this, forwarded = std::move(*forwarded)](net::HttpRequest request,
+                                                std::shared_ptr<net::HttpExchange> exchange) {
+        if (!forwarded.apply(request))
+          return exchange->respond(net::problem(404, "there is nothing outside of the base path"));
+        router_->handle(std::move(request), std::move(exchange));
+      });
   return server_->start();
 }
 

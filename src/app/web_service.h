@@ -38,9 +38,7 @@ class WebService {
   net::EventLoop& control_;
   const Config& config_;
   std::filesystem::path data_;
-  store::DirectoryStore& store_;
   store::Catalog& catalog_;
-  const record::Recordings& recordings_;
   const record::GapLog& gaps_;
   const api::CameraList& cameras_;
   api::Playback playback_;

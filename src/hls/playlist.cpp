@@ -143,12 +143,17 @@ class Maps {
   std::unordered_map<std::string, const CatalogEntry*> newest_;
 };
 
+// FFmpeg refuses media segments whose address does not end like a media file.
+std::string_view extension_of(Container container) {
+  return container == Container::kFmp4 ? ".mp4" : ".ts";
+}
+
 void write_address(PlaylistWriter& out, std::string_view camera, const Segment& segment, uint64_t size_bytes,
                    std::string_view media_prefix, bool always_range) {
   if (segment.entry->growing) {
     if (always_range) out.text("#EXT-X-BYTERANGE:").number(size_bytes).text("@0\n");
     out.text(media_prefix).text(camera).text("/").text(store::format_run(segment.entry->name.run)).text("/");
-    out.text(store::format_base36(segment.seq)).text("\n");
+    out.text(store::format_base36(segment.seq)).text(extension_of(segment.entry->name.container)).text("\n");
     return;
   }
   out.text("#EXT-X-BYTERANGE:").number(size_bytes).text("@").number(segment.offset).text("\n");
@@ -302,6 +307,7 @@ std::string live_playlist(std::string_view camera, const std::vector<record::Rec
         .text(run)
         .text("/")
         .text(store::format_base36(chunk->seq))
+        .text(extension_of(request.container))
         .text("\n");
     before = chunk;
   }

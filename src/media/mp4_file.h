@@ -51,6 +51,8 @@ class Mp4FileWriter {
   // Lays the file out; nothing may be added afterwards. The size of the file in bytes. Errors: kNotFound when
   // no picture in the interval can be decoded, kUnsupported for a codec that MP4 does not hold.
   base::Result<uint64_t> prepare();
+  // Pictures in the file, hidden ones included; after prepare().
+  [[nodiscard]] uint64_t video_frames() const { return video_.samples.size(); }
   // May be called again, for example for a range of a download.
   base::Status write(const Payload& payload, const Sink& sink) const;
 

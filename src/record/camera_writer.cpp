@@ -79,9 +79,10 @@ base::Result<ResumePoint> CameraWriter::resume() {
   if (error) return tl::unexpected(base::system_error("list " + folder.string(), error.value()));
   std::sort(unfinished.begin(), unfinished.end());
   for (const fs::path& path : unfinished) {
+    const uint64_t before = finished_bytes_;
     if (auto recovered = recover(path); !recovered)
       return tl::unexpected(std::move(recovered.error()).in(path.filename().string()));
-    ++point.recovered_objects;
+    if (finished_bytes_ > before) ++point.recovered_objects;
   }
 
   store::Catalog catalog(store_, nullptr, clock_);

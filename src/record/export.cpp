@@ -94,12 +94,12 @@ base::Result<ExportReport> export_mp4(store::ObjectStore& store, store::Catalog&
     for (const media::ScannedFragment& fragment : scan->fragments) {
       for (const media::ScannedSample& sample : fragment.video) writer.add_video({i, sample});
       for (const media::ScannedSample& sample : fragment.audio) writer.add_audio({i, sample});
-      report.frames += fragment.video.size();
     }
     ++report.objects;
   }
   const auto size = writer.prepare();
   if (!size) return tl::unexpected(size.error());
+  report.frames = writer.video_frames();
   const auto written = writer.write(
       [&](media::TrackKind kind, const media::Mp4Sample& sample) { return reader.payload(kind, sample); },
       [&](base::ByteView bytes) -> base::Status {

@@ -58,8 +58,8 @@ void RecordingIndex::chunk_end(const std::string& camera, const store::Chunk& ch
     const base::UtcTime newest = last.start;
     // What lies later than the newest was recorded before the clock was stepped back: it would block the
     // queue.
-    const auto is_old = [newest](const RecentChunk& chunk) {
-      return chunk.start < newest - kKeep || chunk.start > newest;
+    const auto is_old = [newest](const RecentChunk& each) {
+      return each.start < newest - kKeep || each.start > newest;
     };
     while (mine.chunks.size() > 1 && is_old(mine.chunks.front().chunk) &&
            mine.chunks.front().file != mine.file) {

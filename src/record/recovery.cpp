@@ -43,7 +43,6 @@ base::Result<Recovered> recover_object(base::ByteView bytes, const store::Object
   Recovered result;
   result.name = head;
   result.name.chunks.clear();
-  result.name.chunks.clear();
   result.size_bytes = scan->whole_bytes;
   result.name.init_bytes = scan->init_bytes;
   result.name.video = scan->video->codec;

@@ -45,14 +45,16 @@ void Segmenter::start_run(const stream::RunStart& start) {
   object_.init_bytes = static_cast<uint32_t>(init_.size());
   last_video_duration_ = kAssumedVideoDuration;
   last_audio_duration_ = kAssumedAudioDuration;
+  run_has_part_ = false;
 }
 
 void Segmenter::add(const stream::PlacedFrame& placed) {
   if (!running()) return;
   const Sample sample{placed.frame, placed.dts, placed.pts, placed.dts};
   if (!placed.frame->is_video()) {
-    // Video is the earliest track of an object's first chunk.
-    if (!chunk_open_ || (!chunk_has_part_ && !object_open_ && placed.dts < chunk_start_)) return;
+    // Video is the earliest track of a run. Later on sound that comes behind the key frame which ended its
+    // object is kept in the next one: what is dropped would be a hole at every border.
+    if (!chunk_open_ || (!run_has_part_ && placed.dts < chunk_start_)) return;
     if (!audio_.empty()) {
       last_audio_duration_ = std::min(placed.dts - audio_.back().dts, kMaxFrameDuration);
       audio_.back().end = audio_.back().dts + last_audio_duration_;
@@ -148,7 +150,7 @@ void Segmenter::flush_part(UtcTime boundary, bool everything) {
   video_.clear();
   chunk_.size_bytes += static_cast<uint32_t>(part.size_bytes);
   object_bytes_ += part.size_bytes;
-  chunk_has_part_ = true;
+  chunk_has_part_ = run_has_part_ = true;
   part_start_ = boundary;
   listener_.on_part(std::move(part));
 }

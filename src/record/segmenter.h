@@ -65,6 +65,7 @@ class Segmenter {
   std::unique_ptr<media::Muxer> muxer_;
   store::ObjectName object_;  // of the growing object; its chunks are those finished so far
   base::ByteVector init_;
+  bool run_has_part_ = false;
   bool object_open_ = false;
   uint64_t object_bytes_ = 0;
 

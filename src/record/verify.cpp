@@ -54,7 +54,9 @@ std::vector<std::string> check_object(const store::ObjectName& name, base::ByteV
   }
   if (content.init_bytes != name.init_bytes)
     wrong.push_back("its initialization part has another length than its name says");
-  if (content.has_audio != name.has_audio || (name.has_audio && content.audio != name.audio))
+  // A short run of MPEG-TS may have ended before its first sound came.
+  const bool unheard = name.container == store::Container::kMpegTs && name.has_audio && !content.has_audio;
+  if (!unheard && (content.has_audio != name.has_audio || (name.has_audio && content.audio != name.audio)))
     wrong.push_back("has other tracks than its name says");
   if (content.chunks.size() != name.chunks.size()) {
     wrong.push_back(

@@ -20,6 +20,8 @@ void AudioFiller::on_run_start(const RunStart& start) {
   audio_ = start.audio;
   silence_.reset();
   audio_end_.reset();
+  audio_latest_ = video_latest_ = {};
+  video_duration_ = {};
   if (audio_ && audio_->codec == media::Codec::kAac) {
     frame_duration_ = ticks_to_time(kAacSamples, audio_->clock_rate);
     auto silence = Silence::make(audio_);
@@ -40,10 +42,18 @@ void AudioFiller::on_placed(const PlacedFrame& placed) {
     return;
   }
   if (placed.frame->is_video()) {
-    if (!audio_end_) audio_end_ = placed.dts;
+    const bool first = !audio_end_;
+    if (first) audio_end_ = placed.dts;
+    if (video_latest_ != base::UtcTime{}) video_duration_ = placed.dts - video_latest_;
     video_latest_ = placed.dts;
-    next_.on_placed(placed);
+    video_arrival_ = placed.frame->arrival;
+    if (first) {
+      next_.on_placed(placed);
+      return;
+    }
+    held_.push_back(placed);
     fill_until(placed.dts - kPatience, placed.frame->arrival);
+    release(placed.dts - kPatience);
     return;
   }
   if (!audio_end_) return;
@@ -58,7 +68,16 @@ void AudioFiller::on_placed(const PlacedFrame& placed) {
   }
   fill_until(placed.dts, placed.frame->arrival);
   next_.on_placed(placed);
+  audio_latest_ = placed.dts;
   audio_end_ = placed.dts + duration;
+  release(video_latest_ - kPatience);
+}
+
+void AudioFiller::release(base::UtcTime latest_held) {
+  while (!held_.empty() && (held_.front().dts <= audio_latest_ || held_.front().dts < latest_held)) {
+    next_.on_placed(held_.front());
+    held_.pop_front();
+  }
 }
 
 void AudioFiller::fill_until(base::UtcTime time, base::SteadyTime arrival) {
@@ -67,6 +86,7 @@ void AudioFiller::fill_until(base::UtcTime time, base::SteadyTime arrival) {
     const media::FramePtr frame = silent_frame(arrival);
     if (!frame) return;
     next_.on_placed({frame, *audio_end_, *audio_end_});
+    audio_latest_ = *audio_end_;
     *audio_end_ += frame_duration_;
     ++filled_;
   }
@@ -81,6 +101,11 @@ media::FramePtr AudioFiller::silent_frame(base::SteadyTime arrival) {
 }
 
 void AudioFiller::on_run_end(store::RunReason reason, const std::string& detail) {
+  // Sound comes after its picture, so the run's last is missing. Players put the next run where both tracks
+  // of this one have ended: its pictures would come that much too early.
+  if (audio_ && audio_end_)
+    fill_until(video_latest_ + video_duration_ + frame_duration_ - base::nanoseconds(1), video_arrival_);
+  release(base::UtcTime::max());
   next_.on_run_end(reason, detail);
   audio_.reset();
 }

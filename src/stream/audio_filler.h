@@ -1,7 +1,10 @@
-// Fills holes in the sound with silence while the picture runs: players take the intersection of tracks and
-// would stall.
+// Fills holes in the sound with silence while the picture runs, and up to the end of a run: players take the
+// intersection of tracks and would stall, or join the next run too early. Holds pictures back until the sound
+// has reached them, so that the recorder can cut both tracks at the same moment: a player that begins at a
+// chunk takes the first sample of either track for its start.
 #pragma once
 
+#include <deque>
 #include <memory>
 #include <optional>
 
@@ -14,7 +17,8 @@ namespace miharu::stream {
 // hands on.
 class AudioFiller final : public PlacedListener {
  public:
-  // Sound may come this much later than its picture before silence takes its place.
+  // Sound may come this much later than its picture before silence takes its place; no picture is held for
+  // longer.
   static constexpr base::nanoseconds kPatience = base::milliseconds(1500);
   // Sound further ahead of the picture than this is no sound of it, and would wait in the recorder's memory.
   static constexpr base::nanoseconds kMaxLead = base::seconds(5);
@@ -31,6 +35,8 @@ class AudioFiller final : public PlacedListener {
   [[nodiscard]] uint64_t dropped_frames() const { return dropped_; }
 
  private:
+  // Hands on the pictures that sound has reached, and those before `latest_held` in any case.
+  void release(base::UtcTime latest_held);
   void fill_until(base::UtcTime time, base::SteadyTime arrival);
   [[nodiscard]] media::FramePtr silent_frame(base::SteadyTime arrival);
 
@@ -39,7 +45,11 @@ class AudioFiller final : public PlacedListener {
   std::unique_ptr<Silence> silence_;
   base::nanoseconds frame_duration_{};
   std::optional<base::UtcTime> audio_end_;  // where the next audio frame should begin
+  base::UtcTime audio_latest_{};            // dts of the last sound handed on
+  std::deque<PlacedFrame> held_;            // pictures, at most kPatience of them
   base::UtcTime video_latest_{};            // dts
+  base::nanoseconds video_duration_{};      // between the last two
+  base::SteadyTime video_arrival_{};
   uint64_t filled_ = 0;
   uint64_t dropped_ = 0;
 };

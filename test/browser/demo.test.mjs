@@ -1,7 +1,10 @@
-// The player page against a running miharu with a demo camera:
-//   MIHARU_URL=http://127.0.0.1:8080/ MIHARU_PASSWORD=... node --test test/browser/
+// The player page against a miharu with a demo camera: one that is started here ($MIHARU_BIN), or one that runs already:
+//   MIHARU_URL=http://127.0.0.1:8080/ MIHARU_PASSWORD=... node --test test/browser/demo.test.mjs
 // Optional: MIHARU_USER (admin), MIHARU_CAMERA (demo), MIHARU_FPS (25), MIHARU_SCREENSHOTS (a folder), MIHARU_CHROMIUM.
 import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import {
   chooseCamera,
@@ -14,12 +17,13 @@ import {
   seekAndReadFrame,
   signIn,
   startBrowser,
+  startMiharu,
   timeline,
 } from './lib.mjs';
 
-const url = process.env.MIHARU_URL;
+let url = process.env.MIHARU_URL;
+let password = process.env.MIHARU_PASSWORD;
 const user = process.env.MIHARU_USER ?? 'admin';
-const password = process.env.MIHARU_PASSWORD;
 const camera = process.env.MIHARU_CAMERA ?? 'demo';
 const fps = Number(process.env.MIHARU_FPS ?? 25);
 
@@ -28,16 +32,26 @@ const kLookBack_ms = 10 * 60_000;
 /** Live pictures older than this are not live. */
 const kMaxLiveDelay_ms = 20_000;
 
+let folder;
+let server;
 let browser;
 let page;
 
 before(async () => {
-  assert.ok(url && password, 'set MIHARU_URL and MIHARU_PASSWORD');
+  if (!url) {
+    folder = await mkdtemp(join(tmpdir(), 'miharu-demo-'));
+    server = await startMiharu('--demo', '--data', folder);
+    ({ url, password } = server);
+  }
   browser = await startBrowser();
   page = browser.page;
 });
 
-after(() => browser?.close());
+after(async () => {
+  await browser?.close();
+  await server?.stop();
+  if (folder) await rm(folder, { recursive: true, force: true });
+});
 
 test('without a session the interface answers 401 and the page asks for the password', async () => {
   for (const path of ['api/v1/cameras', `hls/${camera}/live.m3u8`]) {

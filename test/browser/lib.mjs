@@ -1,4 +1,6 @@
 // Drives the player page in Debian's Chromium with the plain Playwright library of web/.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtemp, mkdir, readFile, rm } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
@@ -51,6 +53,35 @@ export async function startBrowser({ width = 1280, height = 800, timezone = 'UTC
   };
 }
 
+/**
+ * `miharu run` (the program $MIHARU_BIN) with these arguments on a port of the kernel's choice, once it tells its address.
+ * It makes a password because its data folder is new.
+ */
+export async function startMiharu(...runArguments) {
+  const program = spawn(process.env.MIHARU_BIN ?? 'build/release/miharu', ['run', '--listen', '127.0.0.1:0', ...runArguments], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let output = '';
+  const told = new Promise((resolve, reject) => {
+    const read = (text) => {
+      output += text;
+      const url = /Open (http\S+)/.exec(output)?.[1];
+      const password = /^Sign in as admin with the password (\S+)$/m.exec(output)?.[1];
+      if (url && password) resolve({ url, password });
+    };
+    program.stdout.setEncoding('utf8').on('data', read);
+    program.stderr.setEncoding('utf8').on('data', read);
+    program.on('error', reject);
+    program.on('exit', (code) => reject(new Error(`miharu ended with ${code}: ${output}`)));
+  });
+  const stop = async () => {
+    if (program.exitCode !== null || program.signalCode !== null) return;
+    program.kill();
+    await once(program, 'exit');
+  };
+  return { ...(await told), stop };
+}
+
 /** Opens the page and signs in through its form; resolves when the cameras are shown. */
 export async function signIn(page, url, { user = 'admin', password }) {
   await page.goto(url);
@@ -68,8 +99,8 @@ export async function chooseCamera(page, camera) {
   await page.locator(`button.camera[data-camera="${camera}"][aria-pressed="true"]`).waitFor();
 }
 
-/** Unix milliseconds as the value of a datetime-local field, for a browser in UTC. */
-const localInput = (ms) => new Date(ms).toISOString().slice(0, 19);
+/** Unix milliseconds as the value of a datetime-local field, for a browser in UTC; fields leave out seconds of 00. */
+const localInput = (ms) => new Date(ms).toISOString().slice(0, 19).replace(/:00$/, '');
 
 /** Types the interval (whole seconds, Unix milliseconds) into the form and waits for its first picture. */
 export async function openInterval(page, fromMs, toMs) {
@@ -91,28 +122,30 @@ export async function playsLive(page) {
 
 let reader = null;
 
-/** web/src/frame_number.ts as an expression that gives its exports. */
-async function frameNumberModule() {
+/** An expression that gives a function in the page: the frame number in the picture of a video element, or null. */
+export async function frameReader() {
   if (reader === null) {
     const source = await readFile(new URL('../../web/src/frame_number.ts', import.meta.url), 'utf8');
     const { outputText } = typescript.transpileModule(source, {
       compilerOptions: { module: typescript.ModuleKind.CommonJS, target: typescript.ScriptTarget.ES2022 },
     });
-    reader = `(() => { const exports = {}; ${outputText}; return exports; })()`;
+    reader = `(() => {
+      const exports = {};
+      ${outputText}
+      return (video) => {
+        const canvas = new OffscreenCanvas(video.videoWidth, video.videoHeight);
+        const context = canvas.getContext('2d', { willReadFrequently: true });
+        context.drawImage(video, 0, 0);
+        return exports.readFrameNumber(context.getImageData(0, 0, canvas.width, canvas.height));
+      };
+    })()`;
   }
   return reader;
 }
 
 /** The picture on the screen: its frame number (null when it has none) and the wall clock the page gives it (Unix ms). */
 export async function readFrame(page) {
-  return page.evaluate(`(() => {
-    const { video } = window.miharu;
-    const canvas = new OffscreenCanvas(video.videoWidth, video.videoHeight);
-    const context = canvas.getContext('2d', { willReadFrequently: true });
-    context.drawImage(video, 0, 0);
-    const pixels = context.getImageData(0, 0, canvas.width, canvas.height);
-    return { number: ${await frameNumberModule()}.readFrameNumber(pixels), wallMs: window.miharu.wallClock() };
-  })()`);
+  return page.evaluate(`({ number: ${await frameReader()}(window.miharu.video), wallMs: window.miharu.wallClock() })`);
 }
 
 /** Pauses, seeks to a wall-clock time and reads the picture that is then on the screen. */

@@ -32,7 +32,7 @@ class Bits:
         return int(text, 2).to_bytes(len(text) // 8, "big")
 
 
-def make_sps(width=640, height=352, sps_id=0, poc_type=2, interlace_free=True, timing=None):
+def make_sps(width=640, height=352, sps_id=0, poc_type=2, timing=None):
     out = Bits().u(8, 0x42).u(8, 0xC0).u(8, 30).ue(sps_id)  # constrained baseline, level 3
     out.ue(0).ue(poc_type)
     if poc_type == 0:
@@ -41,7 +41,7 @@ def make_sps(width=640, height=352, sps_id=0, poc_type=2, interlace_free=True, t
     if timing is None:
         out.u(1, 0)
     else:
-        out.u(1, 1).u(4, 0).u(1, 1).u(32, 1).u(32, timing).u(1, 1).u(5, 0)
+        out.u(1, 1).u(4, 0).u(1, 1).u(32, 1).u(32, timing).u(1, 1).u(4, 0)
     return bytes([0x67]) + escape(out.bytes())
 
 
@@ -98,11 +98,10 @@ class H264:
         self.rng, self.fps, self.gop, self.slices = rng, fps, gop, slices
         self.key_bytes, self.delta_bytes, self.in_band, self.aud, self.sei = key_bytes, bytes, in_band, aud, sei
         self.poc_type = poc_type
-        self.sps, self.pps = make_sps(poc_type=poc_type), make_pps()
+        self.sps, self.pps = make_sps(poc_type=poc_type, timing=25), make_pps()
         self.number = 0
         self.in_gop = 0
         self.keys = 0
-        self.extra_sets = []
 
     def noise(self, size):
         # Never below 0x20: no start code, and no emulation prevention, inside.
@@ -127,7 +126,7 @@ class H264:
         if self.aud:
             unit.nals.append(Nal(bytes([0x09, 0x10 if key else 0x30])))
         if key and (self.in_band == "all" or (self.in_band == "first" and self.keys == 0)):
-            unit.nals += [Nal(self.sps), Nal(self.pps), *map(Nal, self.extra_sets)]
+            unit.nals += [Nal(self.sps), Nal(self.pps)]
         if self.sei:
             body = b"miharu-simulator" + f"{self.number:08d}".encode()
             unit.nals.append(Nal(bytes([0x06, 5, len(body)]) + body + b"\x80"))
@@ -144,20 +143,22 @@ NOISE = bytes(0x20 + value % 0xE0 for value in range(256))
 
 
 class FileH264:
-    """Pictures that decode, with B-frames: made once by ffmpeg, repeated from the start when they are used up. Media time is
-    that of presentation; pictures come in decoding order."""
+    """Pictures that decode, with B-frames: made once by ffmpeg, enough for 90 s at 10 a second. Media time is that of
+    presentation; pictures come in decoding order."""
 
     def __init__(self, path, fps=10):
         if not path.exists():
             subprocess.run(
-                ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", f"testsrc2=s=320x240:r={fps}", "-frames:v", "120", "-c:v", "libx264",
+                ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", f"testsrc2=s=320x240:r={fps}", "-frames:v", "900", "-c:v", "libx264",
                  "-profile:v", "main", "-bf", "2", "-g", "20", "-sc_threshold", "0", "-b_strategy", "0", "-threads", "1",
-                 "-x264-params", "aud=1:scenecut=0", "-f", "h264", str(path)],
+                 "-x264-params", "aud=1:scenecut=0:b-pyramid=none", "-f", "h264", str(path)],
                 check=True, timeout=60)
         self.fps = fps
         self.units = self._split(path.read_bytes())
         self.sps = next(n for n in self.units[0] if n[0] & 31 == SPS)
         self.pps = next(n for n in self.units[0] if n[0] & 31 == PPS)
+        kinds = [next(n for n in unit if n[0] & 31 in (SLICE, IDR)) for unit in self.units]
+        self.order = presentation_order([(n[0] & 31 == IDR, bool(n[0] & 0x60)) for n in kinds])
         self.number = 0
 
     @staticmethod
@@ -177,18 +178,9 @@ class FileH264:
         index = self.number % len(self.units)
         nals = [Nal(data) for data in self.units[index]]
         key = any(nal.type == IDR for nal in nals)
-        # I B B P in presentation order is I P B B in decoding order: a reference picture is shown two pictures later. The first
-        # is shown after one picture of delay.
-        unit = Unit("video", 0, key, nals)
-        unit.time = (self.number - index + self._shown(index)) / self.fps
+        unit = Unit("video", (self.number - index + self.order[index]) / self.fps, key, nals)
         self.number += 1
         return unit
-
-    def _shown(self, index):
-        if not hasattr(self, "order"):
-            kinds = [next(n for n in unit if n[0] & 31 in (SLICE, IDR)) for unit in self.units]
-            self.order = presentation_order([(n[0] & 31 == IDR, bool(n[0] & 0x60)) for n in kinds])
-        return self.order[index]
 
 
 def presentation_order(pictures):

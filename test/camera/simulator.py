@@ -103,6 +103,7 @@ class Camera:
         self.requests = 0
         self.refusals = 0
         self.frozen = False
+        self.latest = 0.0  # seconds that a picture was sent behind its time: the machine was busy
         self.mistakes: list[str] = []  # of the client
         self.connections = 0
 
@@ -262,11 +263,12 @@ class Session:
             frame = hook(self, sender, frame)
         self.connection.write(frame)
 
-    def send_unit(self, unit: Unit, number):
+    def send_unit(self, unit: Unit, number, due=None):
+        """`due`: when it should be sent (UTC), which is what the recording should show; it may be later than that."""
         camera, sender = self.camera, self.tracks.get(unit.track)
         if sender is None:
             return
-        utc = time.time()
+        utc = time.time() if due is None else due
         for hook in camera.hooks("unit"):
             hook(self, unit, number)
         if unit.track == "video":
@@ -303,6 +305,7 @@ class Session:
         camera = self.camera
         camera.video.restart()
         begin = asyncio.get_running_loop().time()
+        utc = time.time()
         period = 1 / camera.scenario.video.fps
         first_audio = camera.audio.number if camera.audio else 0
         sent = 0
@@ -315,16 +318,17 @@ class Session:
                 await hook(self, number)
                 if self.closed:
                     return
+            camera.latest = max(camera.latest, time.time() - utc - sent * period)
             unit = camera.video.next()
             camera.pictures += 1
             if sent % 10 == 5:
                 for sender in self.tracks.values():
                     if sender.start is not None:
                         self.send_report(sender, sender.start + sent * period)
-            self.send_unit(unit, number)
+            self.send_unit(unit, number, utc + sent * period)
             sent += 1
             while camera.audio and (camera.audio.number - first_audio) * camera.audio.samples / camera.audio.rate < sent * period:
-                self.send_unit(camera.audio.next(), number)
+                self.send_unit(camera.audio.next(), number, utc + sent * period)
 
 
 class Connection:

@@ -57,7 +57,7 @@ TEST(VodPlaylist, OneRunFinishedAndGrowing) {
                 second->key +
                 "\n"
                 "#EXT-X-PROGRAM-DATE-TIME:2026-11-21T03:21:11.123Z\n"
-                "#EXTINF:4.000,\n../../media/front/5r/2v\n");
+                "#EXTINF:4.000,\n../../media/front/5r/2v.mp4\n");
   asked.to = kStart + seconds(8);  // half open
   const auto ended = read_playlist(vod({first, second, third}, asked));
   EXPECT_TRUE(ended.ended && ended.vod);
@@ -70,7 +70,7 @@ TEST(VodPlaylist, ARunThatOnlyGrowsHasItsMapFromTheLastingAddress) {
       read_playlist(vod({growing(make_object(kStart, 100, 3))}, request(kStart, kStart + hours(2))));
   ASSERT_EQ(list.segments.size(), 3U);
   EXPECT_EQ(list.segments[0].map, "URI=\"init/5r.mp4\"");
-  EXPECT_EQ(list.segments[2].uri, "../../media/front/5r/2u");
+  EXPECT_EQ(list.segments[2].uri, "../../media/front/5r/2u.mp4");
   EXPECT_FALSE(list.segments[2].range);
   EXPECT_EQ(list.start, "TIME-OFFSET=0.000,PRECISE=YES");  // else a player begins near the end
 }
@@ -130,7 +130,7 @@ TEST(VodPlaylist, ByObject) {
   EXPECT_EQ(list.start, "TIME-OFFSET=8.000,PRECISE=YES");
   list = read_playlist(vod(entries, request(kStart, kStart + seconds(100), true)));
   EXPECT_EQ(list.segments.size(), 4U);
-  EXPECT_EQ(list.segments[3].uri, "../../media/front/5r/39");
+  EXPECT_EQ(list.segments[3].uri, "../../media/front/5r/39.mp4");
 }
 
 TEST(VodPlaylist, NothingRecorded) {
@@ -240,7 +240,7 @@ TEST(IframePlaylist, KeyFramesLastUntilTheNext) {
   EXPECT_EQ(list.segments[0].size_bytes, 90'000U);
   EXPECT_EQ(list.segments[0].offset, 1184U);
   EXPECT_EQ(list.segments[1].offset, 1184U + name.chunks[0].size_bytes + name.chunks[1].size_bytes);
-  EXPECT_EQ(list.segments[3].uri, "../../media/front/5r/2w");
+  EXPECT_EQ(list.segments[3].uri, "../../media/front/5r/2w.mp4");
   EXPECT_EQ(list.segments[3].offset, 0U);
   for (const auto& segment : list.segments) EXPECT_FALSE(segment.discontinuity);
   EXPECT_TRUE(read_playlist(iframe_playlist("front", {}, request(kStart, kStart))).segments.empty());
@@ -262,12 +262,13 @@ TEST(LivePlaylist, Golden) {
   const std::vector<record::RecentChunk> chunks = {
       recent(100, kStart), recent(101, kStart + seconds(4), true, {6, RunReason::kCameraLost}),
       recent(102, kStart + seconds(8), false, {6, RunReason::kCameraLost})};
-  EXPECT_EQ(live_playlist("front", chunks),
-            "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-TARGETDURATION:10\n#EXT-X-MEDIA-SEQUENCE:100\n"
-            "#EXT-X-DISCONTINUITY-SEQUENCE:5\n#EXT-X-INDEPENDENT-SEGMENTS\n#EXT-X-MAP:URI=\"init/5r.mp4\"\n"
-            "#EXT-X-PROGRAM-DATE-TIME:2026-11-21T03:20:59.123Z\n#EXTINF:4.000,\n../../media/front/5r/2s\n"
-            "#EXT-X-DISCONTINUITY\n#EXT-X-MAP:URI=\"init/6c.mp4\"\n"
-            "#EXT-X-PROGRAM-DATE-TIME:2026-11-21T03:21:03.123Z\n#EXTINF:4.000,\n../../media/front/6c/2t\n");
+  EXPECT_EQ(
+      live_playlist("front", chunks),
+      "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-TARGETDURATION:10\n#EXT-X-MEDIA-SEQUENCE:100\n"
+      "#EXT-X-DISCONTINUITY-SEQUENCE:5\n#EXT-X-INDEPENDENT-SEGMENTS\n#EXT-X-MAP:URI=\"init/5r.mp4\"\n"
+      "#EXT-X-PROGRAM-DATE-TIME:2026-11-21T03:20:59.123Z\n#EXTINF:4.000,\n../../media/front/5r/2s.mp4\n"
+      "#EXT-X-DISCONTINUITY\n#EXT-X-MAP:URI=\"init/6c.mp4\"\n"
+      "#EXT-X-PROGRAM-DATE-TIME:2026-11-21T03:21:03.123Z\n#EXTINF:4.000,\n../../media/front/6c/2t.mp4\n");
   EXPECT_EQ(live_playlist("front", {}), "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-TARGETDURATION:10\n");
 }
 

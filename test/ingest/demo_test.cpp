@@ -19,6 +19,7 @@
 #include "media/aac_encoder.h"
 #include "media/av_handles.h"
 #include "media/h264.h"
+#include "support/data_path.h"
 #include "tools/frame_number.h"
 
 namespace miharu::ingest {
@@ -336,7 +337,7 @@ TEST(FrameNumber, PythonReaderAgrees) {
   const std::string directory = testing::TempDir();
   const DemoOptions options = parse_demo_url("demo:?size=768x432").value();
   demo::Picture picture(options);
-  std::string command = "python3 " MIHARU_TEST_DATA "/../tools/frame_number.py";
+  std::string command = "python3 " + test::data_path("../tools/frame_number.py");
   std::string expected;
   for (const uint32_t number : {0u, 123456789u, 4294967295u}) {
     picture.draw(UtcTime(seconds(1'800'000'000)), number);

@@ -17,6 +17,7 @@
 #include "base/text.h"
 #include "ingest/rtsp/message.h"
 #include "media/scan.h"
+#include "support/data_path.h"
 
 namespace miharu::ingest {
 namespace {
@@ -46,8 +47,7 @@ class TestCamera {
     EXPECT_EQ(::listen(listener_.fd(), 8), 0);
     ::getsockname(listener_.fd(), reinterpret_cast<sockaddr*>(&address), &size);
     port_ = ntohs(address.sin_port);
-    const auto stream =
-        base::read_file(std::string(MIHARU_TEST_DATA) + "/media/h264-blackframe.264", 1 << 20);
+    const auto stream = base::read_file(test::data_path("media/h264-blackframe.264"), 1 << 20);
     std::string_view rest = base::as_text(*stream);
     for (constexpr std::string_view kCode("\0\0\1", 3); !rest.empty();) {
       const size_t end = rest.find(kCode);

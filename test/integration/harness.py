@@ -1,4 +1,5 @@
 """Starts miharu as a user would, and reads what it recorded with programs that are not ours."""
+import functools
 import http.cookiejar
 import json
 import os
@@ -22,6 +23,9 @@ from frame_number import read_frame_number, seconds_of  # noqa: E402
 
 # Exit statuses of every command.
 DONE, FOUND_WRONG, CALLED_WRONGLY, COULD_NOT = 0, 1, 2, 3
+
+# A demo camera that gets the processor too late leaves pictures out: it goes before the programs that judge it.
+PRIORITY = ["nice", "-n", "-10"] if os.geteuid() == 0 else []
 
 # The smallest picture that has a frame number: cheap to encode and to read.
 WIDTH, HEIGHT = 384, 240
@@ -90,7 +94,7 @@ class Miharu:
         self.logs.append(log)
         with open(out, "wb") as stdout, open(log, "wb") as stderr:
             self.process = subprocess.Popen(
-                [BINARY, "run", "--config", self.config, "--data", self.data, "--listen", "127.0.0.1:0", *self.arguments],
+                [*PRIORITY, BINARY, "run", "--config", self.config, "--data", self.data, "--listen", "127.0.0.1:0", *self.arguments],
                 stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, env=self.env)
 
         def said():
@@ -256,6 +260,7 @@ def frame_numbers(source, options=(), quiet=True):
     return [read_frame_number(gray[at:at + size], WIDTH, HEIGHT) for at in range(0, len(gray), size)]
 
 
+@functools.lru_cache(maxsize=None)
 def pictures_of(item):
     """The pictures of a recorded object with their recorded times."""
     times, base = packets(item.path)

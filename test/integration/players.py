@@ -35,7 +35,7 @@ def streamlink(url, folder):
     return ffprobe(file)
 
 
-def vlc(url):
+def vlc(url, sound=True):
     """Counts of what VLC made of the stream, re-muxed by it. It does so in the stream's own pace."""
     with tempfile.TemporaryDirectory() as folder:
         home = pathlib.Path(folder)
@@ -43,7 +43,7 @@ def vlc(url):
         file = home / "vlc.ts"
         subprocess.run(
             as_nobody(["cvlc", "-q", "-I", "dummy", "--play-and-exit", url, "--sout",
-                       f"#std{{access=file,mux=ts,dst={file}}}"], folder),
+                       f"#std{{access=file,mux=ts,dst={file}}}", *([] if sound else ["--no-sout-audio"])], folder),
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=90, check=False)
         assert file.exists(), "VLC played nothing"
         return ffprobe(file)

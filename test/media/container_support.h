@@ -16,6 +16,7 @@
 #include "media/mp4_file.h"
 #include "media/muxer.h"
 #include "media/scan.h"
+#include "support/data_path.h"
 
 namespace miharu::media::testing {
 
@@ -27,7 +28,7 @@ using namespace std::chrono_literals;
 inline const UtcTime kStart = UtcTime(base::seconds(1'795'000'000)) + 123'456'789ns;
 
 inline ByteVector read_data(const std::string& name) {
-  auto bytes = base::read_file(std::string(MIHARU_TEST_DATA "/media/") + name, 1 << 20);
+  auto bytes = base::read_file(test::data_path("media/" + std::string(name)), 1 << 20);
   EXPECT_TRUE(bytes) << name;
   return bytes ? *bytes : ByteVector{};
 }

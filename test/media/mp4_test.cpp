@@ -1,6 +1,7 @@
 #include <boost/json.hpp>
 
 #include "container_support.h"
+#include "support/data_path.h"
 
 namespace miharu::media {
 namespace {
@@ -233,7 +234,7 @@ TEST(Fmp4, StopsAtLies) {
 TEST(Fmp4, InputsThatBrokeOtherParsers) {
   size_t inputs = 0;
   for (const char* name : {"fmp4.jsonl", "mp4.jsonl"}) {
-    std::ifstream file(std::string(MIHARU_TEST_DATA "/fuzz-seeds/") + name);
+    std::ifstream file(test::data_path("fuzz-seeds/" + std::string(name)));
     for (std::string line; std::getline(file, line); ++inputs) {
       const auto seed = boost::json::parse(line);
       for (const auto& hex : seed.at("in").as_array()) {

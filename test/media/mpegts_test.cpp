@@ -2,6 +2,7 @@
 
 #include "container_support.h"
 #include "media/mpegts_packet.h"
+#include "support/data_path.h"
 
 namespace miharu::media {
 namespace {
@@ -183,7 +184,7 @@ TEST(Mpegts, StopsAtLies) {
 
 TEST(Mpegts, InputsThatBrokeOtherParsers) {
   size_t inputs = 0;
-  std::ifstream file(MIHARU_TEST_DATA "/fuzz-seeds/mpegts.jsonl");
+  std::ifstream file(test::data_path("fuzz-seeds/mpegts.jsonl"));
   for (std::string line; std::getline(file, line); ++inputs) {
     const auto seed = boost::json::parse(line);
     for (const auto& hex : seed.at("in").as_array()) {

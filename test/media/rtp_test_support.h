@@ -11,11 +11,12 @@
 #include <boost/json.hpp>
 
 #include "media/depacketizer.h"
+#include "support/data_path.h"
 
 namespace miharu::media {
 
 inline std::string read_text(const std::string& name) {
-  std::ifstream in(std::string(MIHARU_TEST_DATA "/") + name, std::ios::binary);
+  std::ifstream in(test::data_path(name), std::ios::binary);
   EXPECT_TRUE(in.good()) << name;
   std::stringstream text;
   text << in.rdbuf();

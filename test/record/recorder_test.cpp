@@ -288,7 +288,8 @@ TEST_P(RecorderTest, AWriteThatEndsHalfwayIsCutOff) {
   start_run();
   record(seconds(3));
   faults_.short_append = 100;
-  record(seconds(10));
+  record(seconds(3));
+  record(seconds(7));
   stop_recorder();
   const VerifyReport report = verify();
   EXPECT_GE(report.objects, 2U);

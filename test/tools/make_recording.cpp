@@ -1,5 +1,5 @@
 // Makes a store with recordings of a day long gone, for tests of playback: through the real path, but by a
-// clock that is set, so that seven minutes take some seconds. Four cameras record the same demo picture at
+// clock that is set, so that minutes take seconds. Four cameras record the same demo picture at
 // once: "fmp4" and "mpegts", and both "-silent". Every picture carries its frame number, which proves its
 // wall-clock time (docs/demo-camera.md).
 //
@@ -45,12 +45,12 @@ struct Options {
 
 // Relative to the hour. All lie inside groups of pictures, so that nothing falls together by chance.
 struct Plan {
-  nanoseconds start = -milliseconds(240'000);
-  nanoseconds smaller = -milliseconds(154'600);
+  nanoseconds start = -milliseconds(180'000);
+  nanoseconds smaller = -milliseconds(134'600);
   nanoseconds gap_start = -milliseconds(90'200);
   nanoseconds gap_end = -milliseconds(50'200);
   nanoseconds larger = milliseconds(70'600);
-  nanoseconds end = milliseconds(180'000);
+  nanoseconds end = milliseconds(120'000);
 };
 
 [[noreturn]] void stop(const base::Error& error) {

@@ -3,6 +3,9 @@
 
 cache=${MIHARU_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/miharu}
 
+# Objects are found again in a clone at another place: paths below the tree count as relative, the folder not at all.
+export CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1
+
 say() { printf '\033[1m== %s\033[0m\n' "$*" >&2; }
 # Exit status 3: could not.
 stop() {

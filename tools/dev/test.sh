@@ -90,32 +90,10 @@ kind_browser() {
     skip "test/browser has no tests yet"
     return
   fi
-  program && web_packages || return 1
-  # A miharu of its own on a port of the kernel's choice, told apart by what it prints.
-  local folder server url password status=0
-  folder=$(mktemp -d)
-  "$MIHARU_BIN" run --data "$folder/data" --listen 127.0.0.1:0 --demo > "$logs/browser-server.log" 2>&1 &
-  server=$!
-  for _ in $(seq 100); do
-    url=$(sed -n 's/.*Open \(http[^ ]*\).*/\1/p' "$logs/browser-server.log")
-    password=$(sed -n 's/^Sign in as admin with the password //p' "$logs/browser-server.log")
-    [ -n "$password" ] && break
-    kill -0 "$server" 2> /dev/null || break
-    sleep 0.1
-  done
-  if [ -n "$url" ] && [ -n "$password" ]; then
-    MIHARU_URL=$url MIHARU_PASSWORD=$password MIHARU_SCREENSHOTS=$PWD/$logs \
-      timeout 300 node --test --test-reporter=tap --test-concurrency=1 "${files[@]}" | tee "$report"
-    status=${PIPESTATUS[0]}
-  else
-    echo "the program did not tell its address and password:"
-    cat "$logs/browser-server.log"
-    status=1
-  fi
-  kill "$server" 2> /dev/null
-  wait "$server" 2> /dev/null
-  rm -rf "$folder"
-  return "$status"
+  program && web_packages && build_targets release make_recording || return 1
+  MIHARU_MAKE_RECORDING=$PWD/build/release/test/tools/make_recording MIHARU_SCREENSHOTS=$PWD/$logs \
+    timeout 1200 node --test --test-reporter=tap --test-concurrency=1 "${files[@]}" | tee "$report"
+  return "${PIPESTATUS[0]}"
 }
 
 passed=0 failed=0 skipped=0 summary=()

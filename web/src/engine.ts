@@ -79,16 +79,29 @@ export function nextEvent(target: EventTarget, type: string, signal: AbortSignal
   });
 }
 
-/** A seek to a place in a paused picture draws at most one frame; a hidden page draws none. */
+/** Longer than the picture needs after `seeked`; a hidden page draws none, and cameras may send few pictures a second. */
 const kFrameWait_ms = 400;
+/** A picture that began at most this long before the place sought is the one sought. */
+const kFrame_s = 0.045;
 
 /** Seeks and resolves when the picture is on the screen. */
 export async function seekElement(video: HTMLVideoElement, mediaTime: number, signal: AbortSignal): Promise<void> {
+  let waiting = true;
   const drawn = new Promise<void>((resolve) => {
-    if ('requestVideoFrameCallback' in video) video.requestVideoFrameCallback(() => resolve());
+    // The first picture drawn from now on may still be an older one.
+    const onDrawn = (_now: number, shown: VideoFrameCallbackMetadata): void => {
+      const late = mediaTime - shown.mediaTime;
+      if (late > -0.001 && late < kFrame_s) resolve();
+      else if (waiting) video.requestVideoFrameCallback(onDrawn);
+    };
+    if ('requestVideoFrameCallback' in video) video.requestVideoFrameCallback(onDrawn);
   });
-  const seeked = nextEvent(video, 'seeked', signal);
-  video.currentTime = mediaTime;
-  await seeked;
-  await Promise.race([drawn, new Promise((resolve) => setTimeout(resolve, kFrameWait_ms))]);
+  try {
+    const seeked = nextEvent(video, 'seeked', signal);
+    video.currentTime = mediaTime;
+    await seeked;
+    await Promise.race([drawn, new Promise((resolve) => setTimeout(resolve, kFrameWait_ms))]);
+  } finally {
+    waiting = false;
+  }
 }

@@ -23,8 +23,8 @@ export class VideojsEngine implements Engine {
     void startPlaying(this.video);
     // Not at loadedmetadata: a seek there hung in 11 of 14 measurements.
     await ready;
-    if (mediaTime !== null) await seekElement(this.video, mediaTime, signal);
     if (!playing) this.video.pause();
+    if (mediaTime !== null) await seekElement(this.video, mediaTime, signal);
   }
 
   dispose(): void {

@@ -16,6 +16,8 @@ import './style.css';
 
 /** For tests and the browser's console. */
 interface TestInterface {
+  /** Resolves when the first picture is on the screen. */
+  playInterval(from: number, to: number, playing: boolean): Promise<void>;
   seekToWallClock(wallMs: number): Promise<void>;
   wallClock(): number | null;
   readonly mode: Mode;
@@ -49,7 +51,7 @@ class App {
   private readonly liveButton = element('live', HTMLButtonElement);
   private readonly signIn = new SignInForm(() => this.open());
   private readonly cameraList = new CameraList((name) => this.choose(name));
-  private readonly intervalForm = new IntervalForm((interval) => this.playInterval(interval));
+  private readonly intervalForm = new IntervalForm((interval) => void this.playInterval(interval));
   private readonly timeline = new TimelineBar((wallMs) => this.seek(wallMs));
   readonly player = new Player({
     onStatus: (status) => this.showStatus(status),
@@ -161,7 +163,7 @@ class App {
     this.cameraList.update(this.cameras, name);
     if (this.player.mode === 'playback' && this.interval) {
       const at = this.player.position() ?? this.interval.from;
-      this.playInterval(this.interval, at);
+      void this.playInterval(this.interval, at);
     } else {
       this.playLive();
     }
@@ -176,12 +178,12 @@ class App {
     void this.refreshTimeline();
   }
 
-  private playInterval(interval: Interval, at = interval.from): void {
+  async playInterval(interval: Interval, at = interval.from, playing = true): Promise<void> {
     if (this.chosen === null) return;
     this.interval = interval;
     this.stage.scrollIntoView({ block: 'nearest' });
-    void this.player.playInterval(this.chosen, interval, at);
     void this.refreshTimeline();
+    await this.player.playInterval(this.chosen, interval, at, playing);
   }
 
   seek(wallMs: number): Promise<void> {
@@ -261,7 +263,7 @@ class App {
     const go = (): void => {
       const interval = { from: next, to: Math.min(Date.now(), next + 3_600_000) };
       this.intervalForm.set(interval);
-      this.playInterval(interval);
+      void this.playInterval(interval);
     };
     this.showMessage(text.noRecording, text.nextRecording(time), [text.goTo(time), go]);
   }
@@ -299,6 +301,7 @@ class App {
 
 const app = new App();
 window.miharu = {
+  playInterval: (from, to, playing) => app.playInterval({ from, to }, from, playing),
   seekToWallClock: (wallMs) => app.seek(wallMs),
   wallClock: () => app.player.wallClock(),
   get mode() {

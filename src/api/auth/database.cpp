@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sqlite3.h>
+#include <sys/stat.h>
 
 #include "base/file.h"
 
@@ -34,8 +35,14 @@ Database::Database(const std::filesystem::path& path)
 }
 
 base::Result<std::unique_ptr<Database>> Database::open(const std::filesystem::path& path) {
-  // SQLite would make it readable for all; its -wal and -shm files take their mode from it.
-  if (auto file = base::File::open(path, O_RDWR | O_CREAT, 0600); !file) return tl::unexpected(file.error());
+  // SQLite would make it readable for all; its -wal and -shm files take their mode from it. A file that is
+  // there must not be opened here: closing it again would drop the locks of all of this process's connections
+  // to it (POSIX), and another process would take the write-ahead log away from under them.
+  if (std::filesystem::exists(path)) {
+    for (const char* suffix : {"", "-wal", "-shm"}) ::chmod((path.string() + suffix).c_str(), 0600);
+  } else if (auto file = base::File::open(path, O_RDWR | O_CREAT | O_EXCL, 0600); !file) {
+    return tl::unexpected(file.error());
+  }
   try {
     return std::unique_ptr<Database>(new Database(path));
   } catch (const SQLite::Exception& error) {

@@ -178,6 +178,8 @@ StreamParser::Step StreamParser::read_frame(ByteView bytes) {
     if (find_resumption(bytes, 4, 4 + length, found, unsure)) {
       return begin_junk();
     }
+    // What may be a frame inside has not come far enough to tell. Its length bounds the wait.
+    if (unsure < 4 + length) return Event::kNeedMore;
   }
   channel_ = channel;
   frame_ = bytes.subspan(4, length);

@@ -1,0 +1,138 @@
+#include "api/metrics.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <boost/json.hpp>
+
+#include "support/frames.h"
+
+namespace miharu::api {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+using Source = ingest::SourceStatus::State;
+using Recorder = record::RecorderStatus::State;
+
+CameraStatus camera(const std::string& name, Source source = Source::kPlaying,
+                    Recorder recorder = Recorder::kRecording) {
+  CameraStatus status;
+  status.name = name;
+  status.stream.source.state = source;
+  status.recorder.state = recorder;
+  return status;
+}
+
+TEST(CameraList, StateAndTrouble) {
+  struct Case {
+    bool record;
+    Source source;
+    Recorder recorder;
+    bool source_error;
+    bool disk_error;
+    const char* state;
+    const char* trouble;  // null: none
+  };
+  for (const Case& c : {
+           Case{true, Source::kPlaying, Recorder::kRecording, false, false, "recording", nullptr},
+           Case{true, Source::kPlaying, Recorder::kRecording, true, true, "recording", nullptr},
+           Case{false, Source::kIdle, Recorder::kStarting, false, false, "off", nullptr},
+           Case{true, Source::kIdle, Recorder::kStarting, false, false, "off",
+                "waiting for the first picture"},
+           Case{true, Source::kConnecting, Recorder::kWaiting, false, false, "connecting",
+                "waiting for the first picture"},
+           Case{true, Source::kConnecting, Recorder::kWaiting, true, false, "connecting", "refused"},
+           Case{true, Source::kWaiting, Recorder::kWaiting, true, false, "waiting", "refused"},
+           Case{true, Source::kPlaying, Recorder::kWaiting, false, false, "connecting",
+                "waiting for the first picture"},
+           Case{true, Source::kPlaying, Recorder::kDiskTrouble, true, true, "disk_trouble", "full"},
+           Case{true, Source::kPlaying, Recorder::kDiskTrouble, false, false, "disk_trouble",
+                "the disk does not keep up"},
+       }) {
+    CameraStatus status = camera("front", c.source, c.recorder);
+    status.record = c.record;
+    if (c.source_error) status.stream.source.last_error = base::Error{base::Errc::kRefused, "refused", -1};
+    if (c.disk_error) status.recorder.last_error = base::Error{base::Errc::kNoSpace, "full", -1};
+    EXPECT_EQ(state_of(status), c.state);
+    const auto trouble = trouble_of(status);
+    EXPECT_EQ(trouble.has_value(), c.trouble != nullptr) << c.state;
+    if (trouble && c.trouble) {
+      EXPECT_EQ(*trouble, c.trouble);
+    }
+  }
+}
+
+TEST(Metrics, EveryLineIsPrometheusText) {
+  CameraStatus front = camera("front");
+  front.stream.source.bytes = 1234;
+  front.stream.source.oddities = {{"P6", 3}};
+  front.stream.clock_error = base::milliseconds(-15);
+  front.recorder.frames = 99;
+  front.recorder.recorded_until = base::from_unix_ms(1'795'230'000'500);
+  net::HttpServerStats http;
+  http.requests = 7;
+  const std::string text = metrics_text({front, camera("back", Source::kWaiting, Recorder::kWaiting)}, http);
+  EXPECT_THAT(text, HasSubstr("miharu_camera_state{camera=\"front\",state=\"recording\"} 1"));
+  EXPECT_THAT(text, HasSubstr("miharu_camera_state{camera=\"back\",state=\"waiting\"} 1"));
+  EXPECT_THAT(text, HasSubstr("miharu_camera_bytes_total{camera=\"front\"} 1234"));
+  EXPECT_THAT(text, HasSubstr("miharu_camera_oddities_total{camera=\"front\",quirk=\"P6\"} 3"));
+  EXPECT_THAT(text, HasSubstr("miharu_camera_clock_error_seconds{camera=\"front\"} -0.015"));
+  EXPECT_THAT(text, HasSubstr("miharu_recorded_frames_total{camera=\"front\"} 99"));
+  EXPECT_THAT(text, HasSubstr("miharu_recorded_until_seconds{camera=\"front\"} 1795230000.5"));
+  EXPECT_THAT(text, HasSubstr("miharu_http_requests_total 7"));
+  EXPECT_THAT(text, HasSubstr("process_cpu_seconds_total"));
+  std::string_view rest = text;
+  while (!rest.empty()) {
+    const size_t end = rest.find('\n');
+    ASSERT_NE(end, std::string_view::npos) << "the last line ends too";
+    const std::string_view line = rest.substr(0, end);
+    rest.remove_prefix(end + 1);
+    if (line.empty() || line.starts_with("# HELP ") || line.starts_with("# TYPE ")) continue;
+    EXPECT_TRUE(line.starts_with("miharu_") || line.starts_with("process_")) << line;
+    EXPECT_NE(line.rfind(' '), std::string_view::npos) << line;
+  }
+}
+
+TEST(Metrics, WithoutCamerasThereIsTheServer) {
+  const std::string text = metrics_text({}, {});
+  EXPECT_THAT(text, HasSubstr("miharu_http_connections 0"));
+  EXPECT_THAT(text, Not(HasSubstr("camera=")));
+}
+
+TEST(Metrics, Readiness) {
+  CameraStatus off = camera("off", Source::kIdle, Recorder::kStarting);
+  off.record = false;
+  EXPECT_TRUE(not_ready_reasons({}).empty());
+  EXPECT_TRUE(not_ready_reasons({camera("front"), off}).empty());
+  CameraStatus lost = camera("back", Source::kWaiting, Recorder::kWaiting);
+  lost.stream.source.last_error = base::Error{base::Errc::kTimeout, "no answer", -1};
+  EXPECT_THAT(not_ready_reasons({camera("front"), lost, off}), testing::ElementsAre("back: no answer"));
+}
+
+TEST(Metrics, CamerasJson) {
+  CameraStatus front = camera("front");
+  front.stream.video = test::video_config();
+  front.stream.audio = test::aac_config();
+  front.stream.bits_per_second = 4'000'000.7;
+  front.stream.source.transport = "tcp";
+  front.stream.source.oddities = {{"R1", 2}};
+  front.recorder.recorded_until = base::from_unix_ms(1'795'230'000'500);
+  const auto root =
+      boost::json::parse(cameras_json({front, camera("back", Source::kWaiting, Recorder::kWaiting)}));
+  const auto& list = root.at("cameras").as_array();
+  ASSERT_EQ(list.size(), 2U);
+  EXPECT_EQ(list[0].at("name").as_string(), "front");
+  EXPECT_EQ(list[0].at("state").as_string(), "recording");
+  EXPECT_EQ(list[0].at("width").to_number<int>(), 1280);
+  EXPECT_EQ(list[0].at("codecs").as_array().size(), 2U);
+  EXPECT_EQ(list[0].at("bitrate_bps").to_number<int>(), 4'000'000);
+  EXPECT_EQ(list[0].at("oddities").at("R1").to_number<int>(), 2);
+  EXPECT_TRUE(list[0].at("last_error").is_null());
+  EXPECT_EQ(list[1].at("state").as_string(), "waiting");
+  EXPECT_EQ(list[1].at("last_error").as_string(), "waiting for the first picture");
+  EXPECT_TRUE(list[1].at("recorded_until").is_null());
+  EXPECT_EQ(list[1].at("width").to_number<int>(), 0);
+}
+
+}  // namespace
+}  // namespace miharu::api

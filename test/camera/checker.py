@@ -1,0 +1,112 @@
+"""Compares what a simulated camera sent with what was recorded of it."""
+
+from camera.media import AUD, FILLER, PPS, SPS
+from camera.recording import read_camera, run_of
+from camera.simulator import digest
+
+END = 1.5  # seconds of sound that may be missing at the end of the recording: it is cut where the picture ends
+BUSY = 0.15  # seconds
+LIMIT = 8  # problems that are told
+
+
+def same_order(positions):
+    return all(a < b for a, b in zip(positions, positions[1:]))
+
+
+def check_video(scenario, camera, samples):
+    problems, truth = [], camera.truth
+    tolerance = scenario.expect.tolerance + camera.latest
+    truth = [each for each in truth if each.track == "video"]
+    place = {each.hash: i for i, each in enumerate(truth)}
+    recorded = []
+    for sample in samples:
+        if sample.track != "video":
+            continue
+        for nal in sample.nals():
+            if nal[0] & 31 not in (SPS, PPS, AUD, FILLER):
+                recorded.append((digest(nal), sample.time, nal[0] & 31, len(nal)))
+    seen = []
+    begin = recorded[0][1]
+    for name, time, kind, size in recorded:
+        at = place.get(name)
+        if at is None:
+            problems.append(f"{time - begin:.1f} s after the first: recorded, but never sent whole: NAL unit of type {kind}, {size} bytes, hash {name}")
+        elif truth[at].state == "damaged":
+            problems.append(f"recorded, but it should have been dropped: unit {truth[at].unit}, NAL type {kind}")
+        else:
+            seen.append(at)
+            late = time - truth[at].time
+            if abs(late) > tolerance:
+                problems.append(f"unit {truth[at].unit} is {late:+.2f} s away from when it was sent")
+    if not same_order(seen):
+        problems.append("recorded twice or in another order than sent")
+    last_of_session = {each.session: each.unit for each in truth}
+    recorded_places = set(seen)
+    for i, each in enumerate(truth):
+        if each.state == "sent" and i not in recorded_places and each.unit != last_of_session[each.session]:
+            problems.append(f"sent whole, but not recorded: unit {each.unit} of session {each.session}, NAL type {each.kind}")
+    return problems
+
+
+def check_audio(scenario, truth, samples):
+    problems = []
+    video = [each for each in samples if each.track == "video"]
+    audio = [each for each in samples if each.track == "audio"]
+    begin, end = video[0].time, video[-1].time
+    if scenario.expect.audio == "none":
+        return ["sound was recorded"] if audio else []
+    covered = sum(each.duration for each in audio)
+    if covered < (end - begin) - END:
+        problems.append(f"{covered:.1f} s of sound with {end - begin:.1f} s of picture")
+    if scenario.expect.audio != "exact":
+        return problems
+    truth = [each for each in truth if each.track == "audio"]
+    place = {each.hash: i for i, each in enumerate(truth)}
+    seen = [place.get(digest(each.data)) for each in audio]
+    known = [at for at in seen if at is not None]
+    # Silence stands in at both ends, where the camera's sound does not reach as far as its picture.
+    inside = [i for i, at in enumerate(seen) if at is not None]
+    unknown = sum(at is None for at in seen[inside[0]:inside[-1]]) if inside else len(seen)
+    if unknown and not scenario.expect.silence:
+        problems.append(f"{unknown} audio frames were recorded that were never sent")
+    if not same_order(known):
+        problems.append("audio recorded twice or in another order than sent")
+    if any(truth[at].state == "damaged" for at in known):
+        problems.append("damaged audio was recorded")
+    missing = [each for i, each in enumerate(truth)
+               if each.state == "sent" and begin + 0.5 < each.time < end - END and i not in set(known)]
+    problems += [f"audio frame sent whole, but not recorded: beside unit {each.unit}" for each in missing]
+    return problems
+
+
+def check(scenario, camera, status, store):
+    """What is wrong, as texts; empty if all is as it should be. `status`: what miharu said of the camera while it ran."""
+    expect, problems = scenario.expect, list(camera.mistakes)
+    samples, names = read_camera(store, scenario.name)
+    oddities = status.get("oddities", {})
+    for quirk in expect.oddities:
+        if not oddities.get(quirk):
+            problems.append(f"miharu did not count {quirk}; it counted {oddities}")
+    if not expect.least_connects <= status["connects"] <= expect.connects:
+        problems.append(f"{status['connects']} connections, not {expect.least_connects} to {expect.connects}: {status['last_error']}")
+    if expect.transport and status["transport"] != expect.transport:
+        problems.append(f"over {status['transport'] or 'nothing'}, not {expect.transport}")
+    if expect.requests and camera.requests > expect.requests:
+        problems.append(f"{camera.requests} requests, more than {expect.requests}")
+    if expect.recording == "none":
+        if samples:
+            problems.append(f"{len(samples)} samples were recorded")
+        return problems[:LIMIT]
+    if not any(each.track == "video" for each in samples):
+        return (problems + [f"nothing was recorded: {status['last_error']}"])[:LIMIT]
+    runs = "".join(letter for _, letter in sorted({run_of(each) for each in names}))
+    expected = expect.runs
+    if camera.latest > BUSY:
+        # The simulator itself was late: to place what follows anew is right then.
+        runs, expected = runs.replace("t", ""), expected.replace("t", "")
+    if runs != expected:
+        problems.append(f"runs began for {runs}, not {expected}")
+    problems += check_video(scenario, camera, samples)
+    if expect.audio:
+        problems += check_audio(scenario, camera.truth, samples)
+    return problems[:LIMIT]

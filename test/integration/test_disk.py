@@ -1,0 +1,135 @@
+"""A disk that fills, a store that is not there, a store that somebody else uses."""
+import os
+import subprocess
+import time
+
+import pytest
+
+from harness import COULD_NOT, Miharu, demo_url, frame_numbers, unix_ms, verify, wait_until
+
+MEGABYTE = 1 << 20
+
+
+@pytest.fixture
+def small_disk(folder):
+    """A file system of 200 MB at the place of the store."""
+    place = folder / "data/store"
+    place.mkdir(parents=True)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200m", "miharu-test", place], capture_output=True,
+                             text=True, check=False)
+    if mounted.returncode != 0:
+        pytest.skip(f"no file system can be mounted here: {mounted.stderr.strip()}")
+    yield place
+    subprocess.run(["umount", "-l", place], check=True)
+
+
+def fill(place):
+    """Takes all that is free; gives the file."""
+    ballast = place / "ballast"
+    with open(ballast, "wb") as file:
+        size = 0
+        for step in (8 * MEGABYTE, 4096):
+            while True:
+                try:
+                    os.posix_fallocate(file.fileno(), size, step)
+                except OSError:
+                    break
+                size += step
+    return ballast
+
+
+def test_a_full_disk_is_a_gap_and_recording_goes_on_when_there_is_room(folder, small_disk):
+    with Miharu(folder, {"demo": demo_url(gop="500ms")}) as server:
+        objects = server.wait_for_objects("demo", 1, 25)
+        ballast = fill(small_disk)
+        full = time.time()
+        about = wait_until(lambda: (found := server.camera("demo"))["state"] == "disk_trouble" and found, 30,
+                           "the full disk is noticed")
+        assert "space" in about["last_error"].lower(), about["last_error"]
+        status, _, body = server.request("/readyz")
+        assert status == 503 and b"demo" in body
+        noticed = time.time()
+        # The oldest recordings go when the disk is full, even if somebody else filled it.
+        wait_until(lambda: not objects[0].path.exists(), 10, "the oldest object is deleted")
+        time.sleep(2)
+        ballast.unlink()
+        freed = time.time()
+        wait_until(lambda: server.camera("demo")["state"] == "recording", 20, "recording goes on")
+        wait_until(lambda: [span for span in server.timeline("demo")["spans"]
+                            if unix_ms(span["start"]) / 1000 > freed - 1], 20, "a new span")
+        gaps = [gap for gap in server.timeline("demo")["gaps"] if gap["reason"] == "disk"]
+        assert gaps, server.timeline("demo")
+        assert any(unix_ms(gap["start"]) / 1000 < noticed + 1 and unix_ms(gap["end"]) / 1000 > freed - 0.5 and
+                   "space" in gap["text"].lower() for gap in gaps), gaps
+        server.wait_for_objects("demo", 1, 25)
+        assert full < noticed
+        assert server.stop() == 0
+        for item in server.objects("demo"):
+            assert frame_numbers(item.path)
+        # Nothing is corrupt. (What was deleted to make room is missing in front, which is no finding.)
+        verify(server.data)
+        assert not list((server.store / "tmp").iterdir())
+
+
+def test_the_oldest_go_when_less_than_free_is_left(folder, small_disk):
+    """`free` asks for more than there is: at the first look everything but the newest must go."""
+    with Miharu(folder, {"demo": demo_url(gop="500ms")}) as server:
+        server.wait_for_objects("demo", 3, 30)
+        assert server.stop() == 0
+        before = server.objects("demo")
+    (small_disk / "ballast").write_bytes(b"\0" * (100 * MEGABYTE))
+    # Just below what is free now, less one object: the first of them must go and no more.
+    room = os.statvfs(small_disk)
+    free = room.f_bavail * room.f_frsize
+    oldest = before[0].path.stat().st_size
+    # The next object's file is preallocated with 8 MiB, which counts as used.
+    text = server.config.read_text(encoding="utf-8").replace(
+        'path = "data/store"', f'path = "data/store"\nkeep = {{ free = "{free + oldest // 2}B" }}')
+    server.config.write_text(text, encoding="utf-8")
+    with server:
+        wait_until(lambda: not before[0].path.exists(), 15, "the oldest object is deleted")
+        server.wait_for_objects("demo", 1, 20)
+        assert server.stop() == 0
+    kept = [item.path for item in server.objects("demo")]
+    deleted = [item.path in kept for item in before]
+    assert deleted == sorted(deleted), "a newer one went before an older one"
+    verify(server.data)
+
+
+def test_two_cannot_record_to_one_store(folder):
+    with Miharu(folder, {"demo": demo_url()}) as first:
+        again = Miharu(folder, {"demo": demo_url()})
+        with pytest.raises(AssertionError, match="another miharu records to .*store; stop it first"):
+            again.start()
+        elsewhere = folder / "elsewhere"
+        elsewhere.mkdir()
+        other = Miharu(elsewhere, {"demo": demo_url()})
+        other.config.write_text(other.config.read_text(encoding="utf-8").replace(
+            'path = "data/store"', f'path = "{first.store}"'), encoding="utf-8")
+        with pytest.raises(AssertionError, match=f"ended with {COULD_NOT}(.|\n)*another miharu records to"):
+            other.start()
+        first.wait_for_recording("demo")
+
+
+def test_a_store_without_its_identity_is_not_recorded_into(folder):
+    server = Miharu(folder, {"demo": demo_url()})
+    with server:
+        server.wait_for_span("demo", 1, 20)
+        server.stop()
+    identity = server.store / "miharu-store.json"
+    text = identity.read_text(encoding="utf-8")
+    identity.unlink()
+    with pytest.raises(AssertionError, match=r"ended with 3(.|\n)*(mount|miharu-store\.json)"):
+        server.start()
+    # An empty folder: the disk is not mounted.
+    store = server.store.rename(folder / "unmounted")
+    server.store.mkdir()
+    with pytest.raises(AssertionError, match=r"ended with 3(.|\n)*mount"):
+        server.start()
+    assert not list(server.store.iterdir()), "nothing was written into it"
+    server.store.rmdir()
+    store.rename(server.store)
+    identity.write_text(text, encoding="utf-8")
+    with server:
+        server.wait_for_recording("demo")
+    assert verify(server.data)["runs"] == 2

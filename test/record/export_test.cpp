@@ -1,0 +1,102 @@
+#include "record/export.h"
+
+#include <gtest/gtest.h>
+
+#include "support/recording.h"
+
+namespace miharu::record {
+namespace {
+
+using base::milliseconds;
+using base::nanoseconds;
+using base::seconds;
+
+class ExportTest : public ::testing::TestWithParam<store::Container> {
+ protected:
+  void SetUp() override {
+    recorded_.run(seconds(20));
+    recorded_.clock.advance(seconds(40));
+    recorded_.run(seconds(10), store::RunReason::kCameraLost);
+  }
+  base::Result<ExportReport> run(nanoseconds from, nanoseconds to) {
+    out_.clear();
+    store::Catalog catalog(*recorded_.store, nullptr, recorded_.clock);
+    return export_mp4(
+        *recorded_.store, catalog, "front", test::kRecordingStart + from, test::kRecordingStart + to,
+        [this](base::ByteView bytes) -> base::Status {
+          out_.insert(out_.end(), bytes.begin(), bytes.end());
+          return {};
+        },
+        [this](uint64_t done, uint64_t all) {
+          EXPECT_LE(done, all);
+          all_ = all;
+          return true;
+        });
+  }
+
+  test::RecordedStore recorded_{GetParam()};
+  base::ByteVector out_;
+  uint64_t all_ = 0;
+};
+
+TEST_P(ExportTest, TheFileHoldsThePicturesFromTheKeyFrameBefore) {
+  struct Case {
+    int from_ms;
+    int to_ms;
+    uint64_t frames;
+    uint64_t objects;
+  };
+  for (const Case& c : {Case{2000, 4000, 50, 1}, Case{2480, 4000, 50, 1}, Case{0, 20'000, 500, 4},
+                        Case{-50'000, 500'000, 750, 6}, Case{5000, 7000, 50, 2}, Case{18'000, 62'000, 100, 2},
+                        Case{30'000, 61'000, 25, 1}}) {
+    SCOPED_TRACE(std::to_string(c.from_ms) + " to " + std::to_string(c.to_ms));
+    const auto report = run(milliseconds(c.from_ms), milliseconds(c.to_ms));
+    ASSERT_TRUE(report) << report.error().to_string();
+    EXPECT_EQ(report->frames, c.frames);
+    EXPECT_EQ(report->objects, c.objects);
+    EXPECT_EQ(report->bytes, out_.size());
+    EXPECT_EQ(all_, out_.size()) << "the size was known before";
+    EXPECT_EQ(base::as_text(base::ByteView(out_).subspan(4, 4)), "ftyp");
+  }
+}
+
+TEST_P(ExportTest, NothingRecordedIsNotFound) {
+  for (const auto& [from, to] : {std::pair{seconds(-100), seconds(-50)}, std::pair{seconds(25), seconds(50)},
+                                 std::pair{seconds(5000), seconds(6000)}}) {
+    const auto report = run(from, to);
+    ASSERT_FALSE(report) << from.count();
+    EXPECT_EQ(report.error().code, base::Errc::kNotFound) << report.error().to_string();
+  }
+}
+
+TEST_P(ExportTest, ItCanBeGivenUp) {
+  store::Catalog catalog(*recorded_.store, nullptr, recorded_.clock);
+  const auto to = test::kRecordingStart + seconds(20);
+  const auto sink = [](base::ByteView) -> base::Status { return {}; };
+  const auto given_up = export_mp4(*recorded_.store, catalog, "front", test::kRecordingStart, to, sink,
+                                   [](uint64_t, uint64_t) { return false; });
+  ASSERT_FALSE(given_up);
+  EXPECT_EQ(given_up.error().code, base::Errc::kClosed);
+  const auto full =
+      export_mp4(*recorded_.store, catalog, "front", test::kRecordingStart, to,
+                 [](base::ByteView) -> base::Status { return base::fail(base::Errc::kNoSpace, "full"); }, {});
+  ASSERT_FALSE(full);
+  EXPECT_EQ(full.error().code, base::Errc::kNoSpace);
+}
+
+TEST_P(ExportTest, AnObjectThatCannotBeReadIsNamed) {
+  const auto entries = recorded_.entries();
+  ASSERT_TRUE(base::write_file(recorded_.store->root() / entries[1]->key, base::as_bytes("gone")));
+  const auto report = run(seconds(0), seconds(20));
+  ASSERT_FALSE(report);
+  EXPECT_NE(report.error().text.find(entries[1]->key), std::string::npos) << report.error().text;
+}
+
+INSTANTIATE_TEST_SUITE_P(Containers, ExportTest,
+                         ::testing::Values(store::Container::kFmp4, store::Container::kMpegTs),
+                         [](const auto& each) {
+                           return each.param == store::Container::kFmp4 ? "Fmp4" : "MpegTs";
+                         });
+
+}  // namespace
+}  // namespace miharu::record
