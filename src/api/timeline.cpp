@@ -34,18 +34,27 @@ std::string text_of(store::RunReason reason) {
 // The last part of a growing object and what the clock model holds.
 constexpr base::nanoseconds kGrowingLag = base::seconds(15);
 
-// Runs are counted from 1: before the oldest object of a later one something lay that was deleted.
-bool was_deleted(store::Catalog& catalog, std::string_view camera, UtcTime until) {
+// What a stretch without recording is that ends at `until`, where `next` begins (null: nothing does).
+enum class Stretch : uint8_t {
+  kGap,
+  kDeleted,   // runs are counted from 1: before the oldest object of a later one something lay
+  kNotBegun,  // the camera was not recorded yet: no gap
+};
+Stretch kind_of(store::Catalog& catalog, std::string_view camera, UtcTime until,
+                const store::ObjectName* next) {
   const auto oldest = catalog.oldest(camera);
-  return oldest && *oldest && (*oldest)->name.run.number > 1 && until <= (*oldest)->name.start;
+  if (!oldest) return Stretch::kGap;
+  const store::ObjectName* first = *oldest ? &(*oldest)->name : next;
+  if (!first || until > first->start) return Stretch::kGap;
+  return first->run.number > 1 ? Stretch::kDeleted : Stretch::kNotBegun;
 }
 
 void add_gap(Timeline& timeline, UtcTime start, UtcTime end, const std::vector<record::Gap>& known,
-             const store::ObjectName* next, bool deleted) {
+             const store::ObjectName* next, Stretch kind) {
   start = std::max(start, timeline.from);
   end = std::min(end, timeline.to);
-  if (end - start < kLeastGapShown) return;
-  if (deleted) {
+  if (end - start < kLeastGapShown || kind == Stretch::kNotBegun) return;
+  if (kind == Stretch::kDeleted) {
     timeline.gaps.push_back({start, end, "retention", "deleted to keep the store within its limits"});
     return;
   }
@@ -106,8 +115,9 @@ base::Result<Timeline> make_timeline(store::Catalog& catalog, const record::GapL
   UtcTime covered = from;
   for (const store::ObjectName* name : names) {
     if (name->start > covered) {
-      const bool deleted = name == names.front() && was_deleted(catalog, camera, name->start);
-      add_gap(timeline, covered, name->start, known, name, deleted);
+      const Stretch kind =
+          name == names.front() ? kind_of(catalog, camera, name->start, name) : Stretch::kGap;
+      add_gap(timeline, covered, name->start, known, name, kind);
     }
     covered = std::max(covered, name->end());
   }
@@ -115,8 +125,8 @@ base::Result<Timeline> make_timeline(store::Catalog& catalog, const record::GapL
   const bool grows =
       !timeline.spans.empty() && timeline.spans.back().growing && timeline.to - covered < kGrowingLag;
   if (covered < timeline.to && !grows) {
-    const bool deleted = names.empty() && was_deleted(catalog, camera, timeline.to);
-    add_gap(timeline, covered, timeline.to, known, nullptr, deleted);
+    const Stretch kind = names.empty() ? kind_of(catalog, camera, timeline.to, nullptr) : Stretch::kGap;
+    add_gap(timeline, covered, timeline.to, known, nullptr, kind);
   }
   return timeline;
 }

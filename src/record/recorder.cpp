@@ -16,6 +16,9 @@ struct Recorder::DiskSide {
   CameraWriter writer;
   bool failed = false;   // orders are ignored until the next resume()
   bool gap_open = true;  // there may be a gap in the log that has no end; an earlier process may have left it
+  // From a failure until something is written again: a disk that stays full fails each attempt anew, and
+  // between them the camera must not look recorded.
+  std::atomic<bool> trouble{false};
   std::atomic<uint64_t> queued_bytes{0};
   std::atomic<uint64_t> written_bytes{0};
   std::atomic<uint64_t> objects{0};
@@ -138,6 +141,8 @@ void Recorder::stop(std::function<void()> done) {
 RecorderStatus Recorder::status() const {
   RecorderStatus status;
   status.state = state_;
+  if (disk_side_->trouble && status.state != RecorderStatus::State::kStopped)
+    status.state = RecorderStatus::State::kDiskTrouble;
   status.parts = parts_;
   status.frames = frames_;
   status.frames_dropped = frames_dropped_;
@@ -173,6 +178,7 @@ void Recorder::on_part(Part part) {
       [part = std::make_shared<const Part>(std::move(part)), side = disk_side_, camera = camera_,
        &gaps = environment_.gaps](CameraWriter& writer) -> base::Status {
         auto done = writer.append(*part);
+        if (done) side->trouble = false;
         // Not before something is on disk: a disk that is still full would end its own gap at every attempt.
         if (done && std::exchange(side->gap_open, false)) {
           if (auto ended = gaps.end(camera, part->start, kLeastGap); !ended)
@@ -210,7 +216,7 @@ void Recorder::order(std::function<base::Status(CameraWriter&)> work, uint64_t b
       side->written_bytes += bytes;
       return;
     }
-    side->failed = true;
+    side->failed = side->trouble = true;
     if (done.error().code == base::Errc::kNoSpace && on_no_space) on_no_space();
     loop.post([this, alive, error = std::move(done.error())] {
       if (!*alive || stopped_ || suspended_) return;

@@ -94,7 +94,7 @@ TEST_F(RelayTest, RecordsServesReloadsAndStops) {
         "/hls/front/live.m3u8", "/media/front/1r/1", "/api/v1/cameras/front/timeline?from=-1h"})
     EXPECT_EQ(ask(*relay, path).status, 401U) << path;
 
-  ASSERT_EQ(sign_in(*relay), 200U);
+  ASSERT_EQ(sign_in(*relay), 204U);
   net::RawClient events(port_of(*relay));
   events.send("GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\n" + cookie_ + "\r\n");
   EXPECT_TRUE(events.read_until("\"state\":\"recording\""));
@@ -153,7 +153,7 @@ TEST_F(RelayTest, AStartOverFindsItsUsersAndItsStore) {
   start({})->stop();
   auto relay = start({});
   EXPECT_TRUE(relay->first_password().empty());
-  EXPECT_EQ(sign_in(*relay), 200U);
+  EXPECT_EQ(sign_in(*relay), 204U);
   password_ = "wrong";
   EXPECT_EQ(sign_in(*relay), 401U);
 

@@ -29,6 +29,8 @@ const fps = Number(process.env.MIHARU_FPS ?? 25);
 
 const kSeeks = 10;
 const kLookBack_ms = 10 * 60_000;
+/** Pictures are placed by their arrival, late on a busy machine. recording.test.mjs, by a set clock, is exact to the frame. */
+const kMaxPlacement_ms = 200;
 /** Live pictures older than this are not live. */
 const kMaxLiveDelay_ms = 20_000;
 
@@ -95,7 +97,9 @@ test('playback of the last minutes shows the right picture at every wall-clock t
   assert.ok(end - start >= 4000, `${end - start} ms are recorded`);
   await openInterval(page, start, end);
 
-  const recorded = spans.map((span) => ({ start: Date.parse(span.start), end: Date.parse(span.end) }));
+  const recorded = spans
+    .map((span) => ({ start: Math.max(start, Date.parse(span.start)), end: Math.min(end, Date.parse(span.end)) }))
+    .filter((span) => span.end > span.start);
   const total = recorded.reduce((sum, span) => sum + span.end - span.start, 0);
   for (let i = 0; i < kSeeks; ++i) {
     // Spread over what is recorded, in an order that jumps; the middle of a frame leaves no doubt about which one it is.
@@ -104,7 +108,8 @@ test('playback of the last minutes shows the right picture at every wall-clock t
     const number = Math.floor(((span.end + rest) / 1000) * fps);
     const wallMs = ((number + 0.5) / fps) * 1000;
     const frame = await seekAndReadFrame(page, wallMs);
-    assert.equal(frame.number, frameNumberAt(wallMs, fps), `picture at ${new Date(wallMs).toISOString()}`);
+    const off_ms = (framesBetween(frameNumberAt(wallMs, fps), frame.number ?? NaN) / fps) * 1000;
+    assert.ok(Math.abs(off_ms) <= kMaxPlacement_ms, `picture at ${new Date(wallMs).toISOString()} is ${off_ms} ms off`);
     assert.ok(Math.abs(frame.wallMs - wallMs) < 1000 / fps, `the page says ${frame.wallMs}, asked for ${wallMs}`);
   }
   await screenshot(page, 'playback');

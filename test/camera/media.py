@@ -94,10 +94,10 @@ class H264:
     """`gop`: pictures from one key frame to the next. `in_band`: which key frames carry parameter sets: all, first, none."""
 
     def __init__(self, rng: random.Random, fps=10, gop=10, slices=1, key_bytes=6000, bytes=900, in_band="all", aud=False,
-                 sei=False, poc_type=2):
+                 sei=False, poc_type=2, recovery=False):
         self.rng, self.fps, self.gop, self.slices = rng, fps, gop, slices
         self.key_bytes, self.delta_bytes, self.in_band, self.aud, self.sei = key_bytes, bytes, in_band, aud, sei
-        self.poc_type = poc_type
+        self.poc_type, self.recovery = poc_type, recovery
         self.sps, self.pps = make_sps(poc_type=poc_type, timing=25), make_pps()
         self.number = 0
         self.in_gop = 0
@@ -109,12 +109,13 @@ class H264:
 
     def slice(self, key, first_mb, frame_num, size):
         header = Bits().ue(first_mb).ue(7 if key else 5).ue(0).u(4, frame_num & 15)
-        if key:
+        idr = key and not self.recovery
+        if idr:
             header.ue(self.keys & 1)
         if self.poc_type == 0:
             header.u(6, (self.in_gop * 2) & 63)
         header.u(24, 0x555555)
-        return Nal(bytes([0x65 if key else 0x41]) + escape(header.bytes()) + self.noise(size))
+        return Nal(bytes([0x65 if idr else 0x41]) + escape(header.bytes()) + self.noise(size))
 
     def restart(self):
         """The next picture is a key frame."""
@@ -127,12 +128,14 @@ class H264:
             unit.nals.append(Nal(bytes([0x09, 0x10 if key else 0x30])))
         if key and (self.in_band == "all" or (self.in_band == "first" and self.keys == 0)):
             unit.nals += [Nal(self.sps), Nal(self.pps)]
-        if self.sei:
+        if self.sei or (key and self.recovery):
             body = b"miharu-simulator" + f"{self.number:08d}".encode()
-            unit.nals.append(Nal(bytes([0x06, 5, len(body)]) + body + b"\x80"))
+            point = b"\x06\x01\xc4" if key and self.recovery else b""
+            unit.nals.append(Nal(b"\x06" + point + bytes([5, len(body)]) + body + b"\x80"))
         size = (self.key_bytes if key else self.delta_bytes) // self.slices
         for i in range(self.slices):
-            unit.nals.append(self.slice(key, i * 880 // self.slices, self.in_gop, size + self.rng.randrange(size // 4 + 1)))
+            number = self.number if self.recovery else self.in_gop
+            unit.nals.append(self.slice(key, i * 880 // self.slices, number, size + self.rng.randrange(size // 4 + 1)))
         self.keys += key
         self.number += 1
         self.in_gop = (self.in_gop + 1) % self.gop

@@ -31,6 +31,7 @@ class Video:
     aud: bool = False
     sei: bool = False
     poc_type: int = 2
+    recovery: bool = False  # recovery points in place of IDR pictures
     file: bool = False  # a stream of ffmpeg's in place of noise
     packet: int = 1200
     aggregate: bool = False  # parameter sets in a STAP-A

@@ -17,6 +17,7 @@ import struct
 import sys
 import threading
 import time
+import zlib
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -24,6 +25,7 @@ if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from camera import faults as fault_kinds
+from camera import faults_media  # noqa: F401 - its faults enter themselves
 from camera import rtp
 from camera.media import AUD, FILLER, PPS, SPS, Aac, FileH264, G711, H264, Unit
 from camera.scenario import load_all
@@ -93,7 +95,7 @@ class Camera:
             self.video = FileH264(folder / f"testsrc-{video.fps:g}.264", video.fps)
         else:
             self.video = H264(self.rng, video.fps, video.gop, video.slices, video.key_bytes, video.bytes, video.in_band,
-                              video.aud, video.sei, video.poc_type)
+                              video.aud, video.sei, video.poc_type, video.recovery)
         codec = scenario.audio.codec
         self.audio = None if codec == "none" else Aac(self.rng) if codec == "aac" else G711(self.rng, codec.upper())
         self.faults = [fault_kinds.make(each) for each in scenario.faults]
@@ -145,7 +147,7 @@ class Login:
 
     def __init__(self, camera):
         self.auth = camera.scenario.auth
-        self.rng = camera.rng
+        self.rng = random.Random(f"{camera.scenario.name} {camera.connections}")
         self.renew()
 
     def renew(self):
@@ -193,7 +195,7 @@ class TrackSender:
     """One track of a session: where its packets go, and its RTP numbers."""
 
     def __init__(self, session, track, clock, payload_type):
-        rng, settings = session.camera.rng, session.camera.scenario.rtp
+        rng, settings = random.Random(f"{session.camera.scenario.name} {session.number} {track}"), session.camera.scenario.rtp
         self.track, self.clock, self.payload_type = track, clock, payload_type
         self.ssrc = rng.getrandbits(32)
         self.sequence = rng.getrandbits(16) if settings.sequence is None else settings.sequence
@@ -404,6 +406,11 @@ class Connection:
         await self.send_reply(request, reply)
 
     def respond(self, request, reply):
+        # What breaks some camera is never sent (quirks R12, R13, R15).
+        if "require" in request.headers or "mode=" in request.headers.get("transport", "") or "user-agent" not in request.headers:
+            self.camera.mistakes.append(f"{request.method} with headers {request.headers}")
+            reply.line = "RTSP/1.0 551 Option not supported"
+            return
         url = f"rtsp://{self.simulator.host}/{self.camera.scenario.name}"
         expected = {
             key: value.format(url=url, host=self.simulator.host, path=self.camera.scenario.name)
@@ -422,7 +429,7 @@ class Connection:
                 reply.line = "RTSP/1.0 404 Not Found"
                 return
             self.session = self.session or Session(self)
-            self.id = self.id or f"{self.camera.rng.getrandbits(32):08X}"
+            self.id = self.id or f"{zlib.crc32(self.camera.scenario.name.encode()) + self.camera.connections:08X}"
             transport = self.session.set_up(track, request.headers.get("transport", ""))
             if transport is None:
                 reply.line = "RTSP/1.0 461 Unsupported Transport"

@@ -74,7 +74,7 @@ def test_at_most_the_running_part_is_missing(killed, container, record_property)
         lost = kill - of_run[-1]
         begin = of_run[0] - began
         measured.append((kill - began, lost))
-        if begin > 1:
+        if begin > HOLD:
             wrong.append(f"round {number}: recording begins {begin:.2f} s after the start")
         # A run that is just placed still has its held pictures to bring to the disk.
         young = 0.6 if kill - began < HOLD + PART else 0

@@ -264,8 +264,7 @@ TEST_P(RecorderTest, AFullDiskBecomesAGapWithItsReason) {
   record(seconds(7));
   faults_.append_error = ENOSPC;
   record(seconds(3));
-  EXPECT_EQ(recorder_->status().state, RecorderStatus::State::kWaiting)
-      << "the object was named and the store looked at again";
+  EXPECT_EQ(recorder_->status().state, RecorderStatus::State::kDiskTrouble) << "until a write succeeds again";
   record(seconds(3));
   faults_.append_error = 0;
   settle();

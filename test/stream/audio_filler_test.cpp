@@ -93,6 +93,32 @@ TEST_F(AudioFillerTest, SilenceComesWhileThePictureRunsOn) {
   EXPECT_LE(worst_joint(), nanoseconds::zero());
 }
 
+TEST_F(AudioFillerTest, SoundReachesTheEndOfTheRun) {
+  begin(test::aac_config());
+  play({}, seconds(4), true);
+  // The sound of the last three pictures is still on its way when the camera goes.
+  for (int i = 0; i < 3; ++i) picture(kStart + seconds(4) + kPicture * i);
+  filler_.on_run_end(store::RunReason::kCameraLost, "gone");
+  const auto& run = out_.runs.back();
+  ASSERT_EQ(run.video.size(), static_cast<size_t>(seconds(4) / kPicture) + 3) << "no picture stays behind";
+  EXPECT_GE(run.audio.back().dts + kAacFrame, run.video.back().dts + kPicture);
+  EXPECT_LT(worst_joint(), milliseconds(1));
+}
+
+TEST_F(AudioFillerTest, PicturesWaitForTheirSound) {
+  begin(test::aac_config());
+  // Sound comes 100 ms after its picture.
+  nanoseconds next_sound{};
+  for (nanoseconds t{}; t < seconds(4); t += kPicture) {
+    picture(kStart + t);
+    for (; next_sound <= t - milliseconds(100); next_sound += kAacFrame) sound(kStart + next_sound);
+    const auto& run = out_.runs.back();
+    if (run.video.size() < 2) continue;
+    ASSERT_FALSE(run.audio.empty());
+    EXPECT_LE(run.video.back().dts, run.audio.back().dts) << "a picture was handed on before its sound";
+  }
+}
+
 TEST_F(AudioFillerTest, SoundThatComesTooLateIsDropped) {
   begin(test::aac_config());
   play({}, seconds(10), false);

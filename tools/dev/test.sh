@@ -25,7 +25,7 @@ while [ $# -gt 0 ]; do
 done
 
 groups=(run test fuzz)
-[ $interop = 0 ] || groups+=(tidy interop)
+[ $interop = 0 ] || groups+=(tidy)
 need_packages "${groups[@]}" || exit 3
 logs=build/test-logs
 mkdir -p "$logs"
@@ -79,7 +79,7 @@ kind_integration() {
     return
   fi
   local python
-  program && python=$(python_for_tests) || return 1
+  program && web_packages && python=$(python_for_tests) || return 1
   MIHARU_INTEROP=$interop "$python" -m pytest test/integration -q --junitxml="$report"
 }
 

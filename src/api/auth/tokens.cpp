@@ -39,7 +39,7 @@ tl::unexpected<base::Error> refuse(std::string text) {
 std::optional<base::UtcTime> time_in(const json::object& object, std::string_view key) {
   const json::value* value = object.if_contains(json::string_view(key.data(), key.size()));
   if (value == nullptr || !value->is_int64()) return std::nullopt;
-  constexpr int64_t kLimit = 9'000'000'000'000;
+  constexpr int64_t kLimit = 9'214'646'399'999;  // the end of 2261: nanoseconds in 64 bits reach no further
   if (value->get_int64() < 0 || value->get_int64() > kLimit) return std::nullopt;
   return base::from_unix_ms(value->get_int64());
 }

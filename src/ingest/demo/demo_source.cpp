@@ -22,9 +22,9 @@ namespace miharu::ingest {
 namespace {
 
 using namespace demo;
-using media::AacEncoder;
 using base::Error;
 using base::Status;
+using media::AacEncoder;
 
 // What the media thread knows. Callbacks on their way to it may outlive the source: they share it and find it
 // closed.
