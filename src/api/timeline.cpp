@@ -55,8 +55,18 @@ void add_gap(Timeline& timeline, UtcTime start, UtcTime end, const std::vector<r
   end = std::min(end, timeline.to);
   if (end - start < kLeastGapShown || kind == Stretch::kNotBegun) return;
   if (kind == Stretch::kDeleted) {
-    timeline.gaps.push_back({start, end, "retention", "deleted to keep the store within its limits"});
-    return;
+    // The stretch may end with a gap that was one before anything was deleted: it keeps its own reason.
+    UtcTime deleted_until = end;
+    for (const record::Gap& gap : known) {
+      if (gap.end.value_or(end) > end - kLeastGapShown)
+        deleted_until = std::clamp(gap.start, start, deleted_until);
+    }
+    if (deleted_until - start >= kLeastGapShown) {
+      timeline.gaps.push_back(
+          {start, deleted_until, "retention", "deleted to keep the store within its limits"});
+      start = deleted_until;
+    }
+    if (end - start < kLeastGapShown) return;
   }
   TimelineGap gap{start, end, "not_recorded", "nothing was recorded"};
   if (next) {
