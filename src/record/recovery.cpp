@@ -8,16 +8,15 @@
 
 #include "base/text.h"
 #include "media/scan.h"
+#include "stream/clock_model.h"
 
 namespace miharu::record {
 namespace {
 
 using base::Errc;
 
-// Epoch ticks as UTC, the remainder of a second rounded apart so that nothing overflows.
 base::UtcTime ticks_to_utc(int64_t ticks, uint32_t rate) {
-  const auto r = static_cast<int64_t>(rate);
-  return base::UtcTime(base::seconds(ticks / r) + base::nanoseconds(ticks % r * 1'000'000'000 / r));
+  return base::UtcTime(stream::ticks_to_time(ticks, rate));
 }
 
 struct ChunkSpan {

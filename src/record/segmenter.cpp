@@ -19,6 +19,13 @@ constexpr nanoseconds kAssumedAudioDuration = base::milliseconds(20);
 // run.
 constexpr nanoseconds kMaxFrameDuration = base::seconds(10);
 
+// The time as the container will say it. Names are rounded from this, so that the bytes alone lead to the
+// same name.
+UtcTime as_written(UtcTime time) {
+  constexpr uint32_t kVideoRate = 90'000;
+  return UtcTime(stream::ticks_to_time(media::to_ticks(time, kVideoRate), kVideoRate));
+}
+
 }  // namespace
 
 Segmenter::Segmenter(SegmenterOptions options, uint64_t next_run, uint64_t next_seq,
@@ -87,8 +94,8 @@ void Segmenter::add(const stream::PlacedFrame& placed) {
 
 void Segmenter::begin_chunk(const Sample& first) {
   if (!object_open_) {
-    if (first.frame->key) show_offset_ = first.pts - first.dts;
-    object_.start = std::chrono::round<base::milliseconds>(first.dts + show_offset_);
+    if (first.frame->key) show_offset_ = as_written(first.pts) - as_written(first.dts);
+    object_.start = std::chrono::round<base::milliseconds>(as_written(first.dts) + show_offset_);
     object_.seq = next_seq_;
     object_.chunks.clear();
     object_bytes_ = init_.size();
@@ -103,7 +110,7 @@ void Segmenter::begin_chunk(const Sample& first) {
 void Segmenter::end_chunk(UtcTime boundary, bool end_object) {
   flush_part(boundary, false);
   // Rounding is of cumulative times, so that the durations of an object add up to its end.
-  const UtcTime end = std::chrono::round<base::milliseconds>(boundary + show_offset_);
+  const UtcTime end = std::chrono::round<base::milliseconds>(as_written(boundary) + show_offset_);
   chunk_.duration_ms =
       static_cast<uint32_t>(std::max<int64_t>(1, base::to_unix_ms(end) - base::to_unix_ms(object_.end())));
   object_.chunks.push_back(chunk_);
@@ -133,8 +140,8 @@ void Segmenter::flush_part(UtcTime boundary, bool everything) {
   part.seq = next_seq_;
   part.starts_chunk = !chunk_has_part_;
   part.independent = part.starts_chunk && chunk_independent_;
-  part.start = std::max(video_.front().dts + show_offset_, object_.start);
-  part.end = boundary + show_offset_;
+  part.start = std::max(as_written(video_.front().dts) + show_offset_, object_.start);
+  part.end = as_written(boundary) + show_offset_;
   for (const Sample& sample : video_) part.damaged |= sample.frame->damaged;
   if (part.independent) {
     // The key frame's byte range is a whole fragment: I-frame playlists and scrubbing need it.

@@ -48,9 +48,7 @@ std::vector<std::string> check_object(const store::ObjectName& name, base::ByteV
     return wrong;
   }
   store::ObjectName content = again->name;
-  // The name rounds the time itself, the content its ticks: at the edge of a millisecond they part.
-  const base::nanoseconds apart = content.start - name.start;
-  if (apart < -base::milliseconds(1) || apart > base::milliseconds(1)) {
+  if (content.start != name.start) {
     wrong.push_back(fmt::format("begins at {}, its name says {}", base::format_rfc3339(content.start),
                                 base::format_rfc3339(name.start)));
   }

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "media/scan.h"
+#include "record/recovery.h"
 #include "support/frames.h"
 
 namespace miharu::record {
@@ -190,6 +191,23 @@ TEST_F(SegmenterTest, TimesRoundToContiguousMilliseconds) {
   for (size_t i = 1; i < collector_.objects.size(); ++i) {
     EXPECT_EQ(collector_.objects[i].name.start, collector_.objects[i - 1].chunk_ends.back());
   }
+}
+
+TEST_F(SegmenterTest, TheBytesLeadToTheSameStartAtTheEdgeOfAMillisecond) {
+  start();
+  // One nanosecond before the half, and one tick of 90 kHz on it: rounded apart they would differ by a
+  // millisecond.
+  const base::UtcTime begin = kStart + base::nanoseconds(1'499'999);
+  for (int i = 0; i < 100; ++i) {
+    const base::UtcTime time = begin + milliseconds(40) * i;
+    segmenter_->add({test::make_frame(video_, i * 3600, i % 50 == 0, 300, {}), time, time});
+  }
+  segmenter_->end_run();
+  const Object& object = collector_.objects.at(0);
+  const auto recovered = recover_object(object.bytes, object.name);
+  ASSERT_TRUE(recovered.has_value()) << recovered.error().to_string();
+  EXPECT_EQ(recovered->name.start, object.name.start);
+  EXPECT_EQ(recovered->name.end(), object.chunk_ends.back());
 }
 
 }  // namespace
