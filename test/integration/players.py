@@ -59,7 +59,9 @@ def vlc_sound(source):
         file = pathlib.Path(folder) / "sound.wav"
         if "://" not in str(source):
             source = pathlib.Path(shutil.copyfile(source, pathlib.Path(folder) / f"in{pathlib.Path(source).suffix}"))
-        run_vlc(source, file.parent, "--vout", "dummy", "--aout", "afile", "--audiofile-file", file)
+        # VLC leaves out sound that it decoded too late. Three seconds in hand are for a busy machine.
+        run_vlc(source, file.parent, "--vout", "dummy", "--aout", "afile", "--audiofile-file", file, "--file-caching=3000",
+                "--network-caching=3000")
         # VLC leaves the lengths in the header open.
         samples = array.array("h", file.read_bytes()[WAV_HEADER:])
     rate = WAV_RATE * WAV_CHANNELS
