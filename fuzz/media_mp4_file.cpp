@@ -104,7 +104,7 @@ void export_invented(base::ByteView input, uint8_t choice) {
                        (choice & 2) != 0 ? media::Mp4Gaps::kKept : media::Mp4Gaps::kClosed);
   writer.begin_run(make_config(media::TrackKind::kVideo, 0, 0), make_config(media::TrackKind::kAudio, 8, 0));
   int64_t times[2] = {};
-  while (!in.empty()) {
+  while (!in.empty() && in.ok()) {
     const uint8_t head = in.u8();
     if (head >= 0xf8) {
       const uint8_t video = in.u8();
