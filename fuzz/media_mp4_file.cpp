@@ -1,10 +1,10 @@
-// The file that an export makes: of the samples of an object (byte 0 even: the rest is one, MPEG-TS where byte 0 says
-// so), or of samples as the input invents them. What is written has the promised size, ends where its boxes say, and
-// holds every sample where its tables say.
+// The file that an export makes: of the samples of an object (byte 0 even: the rest is one, MPEG-TS where
+// byte 0 says so), or of samples as the input invents them. What is written has the promised size, ends where
+// its boxes say, and holds every sample where its tables say.
 #include <cstdlib>
 
-#include "media/muxer.h"
 #include "media/mp4_file.h"
+#include "media/muxer.h"
 #include "media/scan.h"
 
 namespace {
@@ -19,7 +19,8 @@ media::TrackConfigPtr make_config(media::TrackKind kind, uint8_t choice, uint32_
   auto config = std::make_shared<media::TrackConfig>();
   constexpr media::Codec kSound[] = {media::Codec::kAac, media::Codec::kOpus, media::Codec::kPcmu,
                                      media::Codec::kH264};
-  config->codec = kind == media::TrackKind::kVideo && choice < 0xf0 ? media::Codec::kH264 : kSound[choice & 3];
+  config->codec =
+      kind == media::TrackKind::kVideo && choice < 0xf0 ? media::Codec::kH264 : kSound[choice & 3];
   constexpr uint32_t kRates[] = {90000, 48000, 44100, 1, 8000, 0};
   config->clock_rate = (choice & 4) != 0 ? rate : kRates[(choice >> 3) % std::size(kRates)];
   config->sample_rate = (choice & 8) != 0 ? config->clock_rate : 48000;

@@ -61,7 +61,8 @@ Status check_order(const std::vector<Mp4Sample>& samples, const TrackConfigPtr& 
       return base::fail(Errc::kInvalid, name + " cannot have " + std::to_string(rate) + " ticks a second");
     }
   }
-  // Far from overflow in any of these rates; 2 hours for one sample or reordering is more than any recording has.
+  // Far from overflow in any of these rates; 2 hours for one sample or reordering is more than any recording
+  // has.
   constexpr int64_t kMaxSeconds = int64_t{1} << 36;
   const int64_t rate = config->clock_rate;
   const int64_t longest = 7200 * rate;

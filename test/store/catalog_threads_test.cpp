@@ -1,4 +1,5 @@
-// One catalog asked by many threads while objects come and go: what `miharu run` does with its HTTP and disk threads.
+// One catalog asked by many threads while objects come and go: what `miharu run` does with its HTTP and disk
+// threads.
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -86,8 +87,8 @@ ObjectName object(uint64_t i, size_t chunks = kChunks) {
   return make_object(kStart + kStep * static_cast<int64_t>(i), i * kChunks, chunks);
 }
 
-// Objects grow, get their names, and the oldest are deleted. Whatever a reader knew to be there before it asked and
-// still there afterwards, it must find: once, in order, without a hole.
+// Objects grow, get their names, and the oldest are deleted. Whatever a reader knew to be there before it
+// asked and still there afterwards, it must find: once, in order, without a hole.
 TEST(CatalogThreads, NothingIsMissedWhileObjectsComeAndGo) {
   SharedStore store;
   SharedGrowing growing;
