@@ -537,24 +537,25 @@ TEST(DemoSource, SlowListenerMissesFramesButCanDecode) {
   std::atomic<bool> blocked{true};
   listener.block = [&] {
     // Longer than the two seconds that may wait.
-    if (blocked.exchange(false)) std::this_thread::sleep_for(milliseconds(2500));
+    if (blocked.exchange(false)) std::this_thread::sleep_for(seconds(4));
   };
   DemoOptions options;
-  options.fps = 60;
+  // So few that a busy machine makes them all: else it is that which leaves frames out.
+  options.fps = 5;
   options.audio = false;
   options.gop = seconds(30);
   Running running(options, listener);
-  ASSERT_TRUE(listener.wait_until([&] { return listener.pictures.size() >= 140; }));
+  ASSERT_TRUE(listener.wait_until([&] { return listener.pictures.size() >= 15; }));
   running.stop();
   const auto pictures = decode_pictures(listener.pictures);
   ASSERT_EQ(pictures.size(), listener.pictures.size());
   int64_t longest_step = 0;
   for (size_t i = 1; i < pictures.size(); ++i) {
-    const int64_t number = listener.pictures[i]->pts / 1500;
+    const int64_t number = listener.pictures[i]->pts / 18'000;
     EXPECT_EQ(pictures[i].number(), static_cast<uint32_t>(number));
-    longest_step = std::max(longest_step, number - listener.pictures[i - 1]->pts / 1500);
+    longest_step = std::max(longest_step, number - listener.pictures[i - 1]->pts / 18'000);
   }
-  EXPECT_GT(longest_step, 10) << "frames were left out while the listener slept";
+  EXPECT_GT(longest_step, 5) << "frames were left out while the listener slept";
 }
 
 }  // namespace

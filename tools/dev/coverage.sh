@@ -16,7 +16,7 @@ parsers=(
   net/conditional net/http net/http_connection net/http_server net/http_target
   store/catalog store/directory_store store/object_name
   ingest/demo/demo_options
-  ingest/rtsp/auth ingest/rtsp/connection ingest/rtsp/headers ingest/rtsp/message ingest/rtsp/session
+  ingest/rtsp/auth ingest/rtsp/headers ingest/rtsp/message ingest/rtsp/session
   ingest/rtsp/track_receiver ingest/rtsp/url
   stream/clock_model
   record/export record/gap_log record/recording_index record/recovery record/repair record/verify
