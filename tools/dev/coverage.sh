@@ -46,7 +46,7 @@ status=0
 programs=()
 say "running the unit tests"
 for program in "$build"/test/test_*; do
-  [ -x "$program" ] && [ -f "$program" ] || continue
+  if [ ! -f "$program" ] || [ ! -x "$program" ]; then continue; fi
   programs+=("$program")
   run "$(basename "$program")" "$program" --gtest_brief=1 || status=1
 done
