@@ -82,20 +82,6 @@ net::HttpResponse Playback::interval(const net::HttpRequest& request, const Acce
                   asked->to < now - base::seconds(60) ? std::string_view(cache_key) : std::string_view());
 }
 
-net::HttpResponse Playback::live(const net::HttpRequest& request, const std::string& camera) {
-  const auto chunks = recordings_.recent(camera);
-  if (std::none_of(chunks.begin(), chunks.end(),
-                   [](const record::RecentChunk& chunk) { return chunk.finished; })) {
-    net::HttpResponse response =
-        net::problem(503, "nothing was recorded in the last minutes; the camera's state says why");
-    response.headers.emplace_back("Retry-After", "2");
-    return response;
-  }
-  hls::LiveRequest live;
-  live.container = chunks.back().container;
-  return playlist(request, hls::live_playlist(camera, chunks, live), {});
-}
-
 net::HttpResponse Playback::playlist(const net::HttpRequest& request, std::string text,
                                      std::string_view cache_key) {
   Cached built;
@@ -142,48 +128,52 @@ net::HttpResponse Playback::send(const net::HttpRequest& request, const Cached& 
   return response;
 }
 
-base::Result<std::pair<store::CatalogEntryPtr, size_t>> Playback::find_chunk(const std::string& camera,
-                                                                             store::Run run, uint64_t seq) {
-  // Lasting addresses come from live playlists: what they name is hours old at most.
-  const base::UtcTime now = clock_.utc();
-  const auto found = catalog_.find(camera, now - std::chrono::hours(3), now + std::chrono::hours(1));
-  if (!found) return tl::unexpected(found.error());
-  for (const store::CatalogEntryPtr& entry : found->entries) {
-    const store::ObjectName& name = entry->name;
-    if (entry->growing || name.run != run || seq < name.seq || seq >= name.seq + name.chunks.size()) continue;
-    return std::pair{entry, static_cast<size_t>(seq - name.seq)};
-  }
-  return base::fail(
-      base::Errc::kNotFound,
-      fmt::format("camera {} has no chunk {} of run {} in the last three hours", camera, seq, run.number));
-}
-
-net::HttpResponse Playback::chunk(const net::HttpRequest& request, const Access& access,
-                                  const std::string& camera, std::string_view run_text,
-                                  std::string_view seq_text) {
+base::Result<ChunkAddress> parse_chunk_address(std::string_view camera, std::string_view run_text,
+                                               std::string_view seq_text) {
   const auto run = store::parse_run(run_text);
-  if (!run) return problem_of(run.error());
-  // Playlists end the address like a file, for players that insist on it.
+  if (!run) return tl::unexpected(run.error());
   for (const std::string_view ending : {".mp4", ".ts"}) {
     if (seq_text.ends_with(ending)) seq_text.remove_suffix(ending.size());
   }
   const auto seq = store::parse_base36(seq_text);
-  if (!seq) return problem_of(seq.error());
-  if (const auto location = recordings_.chunk(camera, *run, *seq)) {
-    const bool may_see =
-        may_at_some_time(access, camera, Right::kLive) || may_at_some_time(access, camera, Right::kPlayback);
+  if (!seq) return tl::unexpected(seq.error());
+  return ChunkAddress{std::string(camera), *run, *seq};
+}
+
+base::Result<std::pair<store::CatalogEntryPtr, size_t>> Playback::find_chunk(const ChunkAddress& address) {
+  // Lasting addresses come from live playlists: what they name is hours old at most.
+  const base::UtcTime now = clock_.utc();
+  const auto found = catalog_.find(address.camera, now - std::chrono::hours(3), now + std::chrono::hours(1));
+  if (!found) return tl::unexpected(found.error());
+  for (const store::CatalogEntryPtr& entry : found->entries) {
+    const store::ObjectName& name = entry->name;
+    if (entry->growing || name.run != address.run || address.seq < name.seq ||
+        address.seq >= name.seq + name.chunks.size())
+      continue;
+    return std::pair{entry, static_cast<size_t>(address.seq - name.seq)};
+  }
+  return base::fail(base::Errc::kNotFound,
+                    fmt::format("camera {} has no chunk {} of run {} in the last three hours", address.camera,
+                                address.seq, address.run.number));
+}
+
+net::HttpResponse Playback::chunk(const net::HttpRequest& request, const Access& access,
+                                  const ChunkAddress& address) {
+  const std::string etag = fmt::format("\"{}-{}\"", store::format_run(address.run), address.seq);
+  if (const auto location = recordings_.chunk(address.camera, address.run, address.seq)) {
+    const bool may_see = may_at_some_time(access, address.camera, Right::kLive) ||
+                         may_at_some_time(access, address.camera, Right::kPlayback);
     if (!may_see || !clamp(access, {location->start, location->end})) return forbidden();
     const std::string_view type = media_type(location->container);
     if (location->growing)
-      return net::file_response(request, location->file, location->offset, location->length, type, {},
-                                "no-store");
-    return net::file_response(request, location->file, location->offset, location->length, type,
-                              fmt::format("\"{}-{}\"", store::format_run(*run), *seq), kImmutable);
+      return net::growing_response(request, location->file, location->offset, location->length, type);
+    return net::file_response(request, location->file, location->offset, location->length, type, etag,
+                              kImmutable);
   }
-  const auto found = find_chunk(camera, *run, *seq);
+  const auto found = find_chunk(address);
   if (!found) return problem_of(found.error());
   const auto& [entry, index] = *found;
-  if (!may_at_some_time(access, camera, Right::kPlayback) ||
+  if (!may_at_some_time(access, address.camera, Right::kPlayback) ||
       !clamp(access, {entry->name.start, entry->name.end()}))
     return forbidden();
   uint64_t offset = entry->name.init_bytes;
@@ -191,8 +181,8 @@ net::HttpResponse Playback::chunk(const net::HttpRequest& request, const Access&
   auto file = store_.open_object(entry->key);
   if (!file) return problem_of(file.error());
   return net::file_response(request, std::make_shared<const base::File>(std::move(*file)), offset,
-                            entry->name.chunks[index].size_bytes, media_type(entry->name.container),
-                            fmt::format("\"{}-{}\"", store::format_run(*run), *seq), kImmutable);
+                            entry->name.chunks[index].size_bytes, media_type(entry->name.container), etag,
+                            kImmutable);
 }
 
 net::HttpResponse Playback::init(const net::HttpRequest& request, const Access& access,

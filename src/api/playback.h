@@ -23,6 +23,15 @@ namespace miharu::api {
 // how to ask.
 base::Result<Interval> parse_interval(const net::HttpRequest& request, base::UtcTime now);
 
+// What /media/{camera}/{run}/{seq} names; "seq" may end like a file, for players that insist on it.
+struct ChunkAddress {
+  std::string camera;
+  store::Run run;
+  uint64_t seq = 0;
+};
+base::Result<ChunkAddress> parse_chunk_address(std::string_view camera, std::string_view run,
+                                               std::string_view seq);
+
 // Lives on the control thread.
 class Playback {
  public:
@@ -41,14 +50,11 @@ class Playback {
   // GET /hls/{camera}/vod.m3u8?from=&to= and iframe.m3u8
   net::HttpResponse interval(const net::HttpRequest& request, const Access& access, const std::string& camera,
                              List list);
-  // GET /hls/{camera}/live.m3u8
-  net::HttpResponse live(const net::HttpRequest& request, const std::string& camera);
   // GET /hls/{camera}/init/{run}.mp4
   net::HttpResponse init(const net::HttpRequest& request, const Access& access, const std::string& camera,
                          std::string_view file);
   // GET /media/{camera}/{run}/{seq}
-  net::HttpResponse chunk(const net::HttpRequest& request, const Access& access, const std::string& camera,
-                          std::string_view run, std::string_view seq);
+  net::HttpResponse chunk(const net::HttpRequest& request, const Access& access, const ChunkAddress& address);
   // GET /media/rec/...
   net::HttpResponse object(const net::HttpRequest& request, const Access& access, const std::string& key);
 
@@ -62,8 +68,7 @@ class Playback {
   net::HttpResponse playlist(const net::HttpRequest& request, std::string text, std::string_view cache_key);
   net::HttpResponse send(const net::HttpRequest& request, const Cached& cached);
   // The object that holds a chunk which is no longer among the latest.
-  base::Result<std::pair<store::CatalogEntryPtr, size_t>> find_chunk(const std::string& camera,
-                                                                     store::Run run, uint64_t seq);
+  base::Result<std::pair<store::CatalogEntryPtr, size_t>> find_chunk(const ChunkAddress& address);
 
   store::DirectoryStore& store_;
   store::Catalog& catalog_;

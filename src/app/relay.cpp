@@ -113,6 +113,7 @@ base::Status Relay::start() {
 
   web_ = std::make_unique<WebService>(*control_loop_, config_, data_, *store_, *catalog_, *index_, *gaps_,
                                       *this);
+  index_->set_on_change([this](const std::string& camera) { web_->recording_changed(camera); });
   auto password = web_->open();
   if (!password) return tl::unexpected(password.error());
   first_password_ = std::move(*password);
@@ -191,9 +192,9 @@ void Relay::stop() {
   cameras_.clear();
   // The control thread may still hold a callback of the web service: it ends first.
   if (control_loop_) control_loop_->stop();
-  web_.reset();
   for (const auto& thread : media_) thread->loop.stop();
   if (disk_loop_) disk_loop_->stop();
+  web_.reset();  // the disk thread tells it of parts
 }
 
 std::string Relay::address() const {

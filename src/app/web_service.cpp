@@ -43,6 +43,8 @@ WebService::WebService(net::EventLoop& control, const Config& config, std::files
       gaps_(gaps),
       cameras_(cameras),
       playback_(store, catalog, recordings, base::system_clock()),
+      waiters_(control),
+      live_hls_(catalog, recordings, waiters_, base::system_clock()),
       events_(control, cameras) {}
 
 WebService::~WebService() {
@@ -93,7 +95,10 @@ base::Status WebService::start() {
 
 void WebService::stop() {
   if (!server_) return;
-  control_.run_and_wait([this] { events_.stop(); });
+  control_.run_and_wait([this] {
+    events_.stop();
+    waiters_.stop();
+  });
   server_->stop();
   server_.reset();
 }
@@ -184,7 +189,7 @@ void WebService::add_playback_routes() {
                });
   router_->add("GET", "/hls/{camera}/live.m3u8", Need::now(Right::kLive),
                [this, camera_of](const RequestContext& context, const Exchange& exchange) {
-                 exchange->respond(playback_.live(context.request, camera_of(context)));
+                 live_hls_.playlist(context.request, camera_of(context), exchange);
                });
   router_->add("GET", "/hls/{camera}/init/{file}", Need::signed_in(),
                [this, camera_of](const RequestContext& context, const Exchange& exchange) {
@@ -203,9 +208,17 @@ void WebService::add_playback_routes() {
                [this, camera_of](const RequestContext& context, const Exchange& exchange) {
                  if (!sees(context.access, camera_of(context)))
                    return exchange->respond(net::problem(403, "your credentials do not open this camera"));
-                 exchange->respond(playback_.chunk(context.request, context.access, camera_of(context),
-                                                   context.param("run"), context.param("seq")));
+                 media(context, exchange);
                });
+}
+
+void WebService::media(const RequestContext& context, const Exchange& exchange) {
+  const auto address =
+      api::parse_chunk_address(context.param("camera"), context.param("run"), context.param("seq"));
+  if (!address) return exchange->respond(api::problem_of(address.error()));
+  live_hls_.when_written(context.request, address->camera, address->run, address->seq,
+                         [this, request = context.request, access = context.access, address = *address,
+                          exchange] { exchange->respond(playback_.chunk(request, access, address)); });
 }
 
 }  // namespace miharu::app

@@ -8,6 +8,7 @@
 #include "api/auth/auth.h"
 #include "api/camera_list.h"
 #include "api/events.h"
+#include "api/live_hls.h"
 #include "api/playback.h"
 #include "api/router.h"
 #include "app/config.h"
@@ -29,11 +30,14 @@ class WebService {
   base::Status start();
   void stop();
   [[nodiscard]] std::string address() const;
+  // Any thread: the recording of `camera` has a new part.
+  void recording_changed(const std::string& camera) { waiters_.changed(camera); }
 
  private:
   void add_routes();
   void add_playback_routes();
   void add_camera_routes();
+  void media(const api::RequestContext& context, const api::Exchange& exchange);
 
   net::EventLoop& control_;
   const Config& config_;
@@ -42,6 +46,8 @@ class WebService {
   const record::GapLog& gaps_;
   const api::CameraList& cameras_;
   api::Playback playback_;
+  api::ChangeWaiters waiters_;
+  api::LiveHls live_hls_;
   api::Events events_;
   std::unique_ptr<api::Auth> auth_;
   std::unique_ptr<api::Router> router_;

@@ -262,58 +262,6 @@ std::string iframe_playlist(std::string_view camera, const Entries& entries, con
   return std::move(out).take();
 }
 
-std::string live_playlist(std::string_view camera, const std::vector<record::RecentChunk>& chunks,
-                          const LiveRequest& request) {
-  std::vector<const record::RecentChunk*> finished;
-  for (const record::RecentChunk& chunk : chunks) {
-    if (chunk.finished) finished.push_back(&chunk);
-  }
-  size_t first = finished.size();
-  uint64_t window_ms = 0;
-  const auto wanted_ms = static_cast<uint64_t>(base::milliseconds(request.window).count());
-  while (first > 0 &&
-         (window_ms < wanted_ms || finished.size() - first < 3 || finished[first]->chunk.key_bytes == 0)) {
-    window_ms += finished[--first]->duration_ms;
-  }
-  finished.erase(finished.begin(), finished.begin() + static_cast<std::ptrdiff_t>(first));
-
-  uint64_t target = kTargetSeconds;
-  bool independent = true;
-  for (const record::RecentChunk* chunk : finished) {
-    target = std::max<uint64_t>(target, (uint64_t{chunk->duration_ms} + 500) / 1000);
-    independent = independent && chunk->chunk.key_bytes > 0;
-  }
-  const bool fmp4 = request.container == Container::kFmp4;
-  PlaylistWriter out(512 + finished.size() * 160);
-  write_head(out, fmp4, target);
-  if (finished.empty()) return std::move(out).take();
-  out.text("#EXT-X-MEDIA-SEQUENCE:").number(finished[0]->seq).text("\n");
-  out.text("#EXT-X-DISCONTINUITY-SEQUENCE:").number(finished[0]->run.number).text("\n");
-  if (independent) out.text("#EXT-X-INDEPENDENT-SEGMENTS\n");
-  const record::RecentChunk* before = nullptr;
-  std::string run;
-  for (const record::RecentChunk* chunk : finished) {
-    const bool new_run = before == nullptr || before->run != chunk->run;
-    if (before != nullptr && (new_run || before->seq + 1 != chunk->seq)) out.text("#EXT-X-DISCONTINUITY\n");
-    if (new_run) {
-      run = store::format_run(chunk->run);
-      if (fmp4) out.text("#EXT-X-MAP:URI=\"init/").text(run).text(".mp4\"\n");
-    }
-    out.program_date_time(base::to_unix_ms(chunk->start));
-    out.extinf(chunk->duration_ms);
-    out.text("../../media/")
-        .text(camera)
-        .text("/")
-        .text(run)
-        .text("/")
-        .text(store::format_base36(chunk->seq))
-        .text(extension_of(request.container))
-        .text("\n");
-    before = chunk;
-  }
-  return std::move(out).take();
-}
-
 Bandwidth bandwidth_of(const Entries& entries) {
   constexpr uint32_t kShortMs =
       500;  // the rate of a shorter one says nothing: a run's last chunk may be one frame

@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "base/clock.h"
-#include "record/recording.h"
 #include "store/catalog.h"
 
 namespace miharu::hls {
@@ -39,15 +38,6 @@ std::string vod_playlist(std::string_view camera, const std::vector<store::Catal
 // says nothing.
 std::string iframe_playlist(std::string_view camera, const std::vector<store::CatalogEntryPtr>& entries,
                             const VodRequest& request);
-
-struct LiveRequest {
-  base::seconds window{
-      60};  // of past, to the key frame before; at least three segments where there are so many
-  store::Container container = store::Container::kFmp4;
-};
-// Ordinary live playlist over the finished ones of `chunks` (EXT-X-MEDIA-SEQUENCE = seq of the first).
-std::string live_playlist(std::string_view camera, const std::vector<record::RecentChunk>& chunks,
-                          const LiveRequest& request = {});
 
 // Bits a second, for a multivariant playlist.
 struct Bandwidth {

@@ -22,6 +22,15 @@ PlaylistWriter& PlaylistWriter::seconds(uint64_t ms) {
   return *this;
 }
 
+PlaylistWriter& PlaylistWriter::micros(uint64_t us) {
+  number(us / 1'000'000);
+  std::array<char, 7> digits = {'.', '0', '0', '0', '0', '0', '0'};
+  uint64_t rest = us % 1'000'000;
+  for (size_t i = digits.size(); i-- > 1; rest /= 10) digits[i] = static_cast<char>('0' + rest % 10);
+  out_.append(digits.data(), digits.size());
+  return *this;
+}
+
 void PlaylistWriter::program_date_time(int64_t unix_ms) {
   constexpr int64_t kDayMs = 86'400'000;
   const int64_t day = unix_ms / kDayMs;  // names begin in 1970: never negative

@@ -19,6 +19,7 @@ class PlaylistWriter {
   }
   PlaylistWriter& number(uint64_t value);
   PlaylistWriter& seconds(uint64_t ms);  // "4.000"
+  PlaylistWriter& micros(uint64_t us);   // "0.500000"
   // "#EXT-X-PROGRAM-DATE-TIME:2026-11-21T03:20:59.123Z" with its line end
   void program_date_time(int64_t unix_ms);
   void extinf(uint64_t ms) { text("#EXTINF:").seconds(ms).text(",\n"); }

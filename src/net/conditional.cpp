@@ -109,4 +109,15 @@ HttpResponse file_response(const HttpRequest& request, std::shared_ptr<const bas
                        cache_control);
 }
 
+HttpResponse growing_response(const HttpRequest& request, std::shared_ptr<const base::File> file,
+                              uint64_t offset, uint64_t length, std::string_view content_type) {
+  HttpResponse response =
+      file_response(request, std::move(file), offset, length, content_type, {}, "no-store");
+  if (response.status != 206) return response;
+  for (auto& [name, value] : response.headers) {
+    if (name == "Content-Range") value.replace(value.rfind('/') + 1, std::string::npos, "*");
+  }
+  return response;
+}
+
 }  // namespace miharu::net

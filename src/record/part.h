@@ -12,7 +12,7 @@
 
 namespace miharu::record {
 
-// One or more whole fragments, up to a second of video, appended to the growing object in one write.
+// One or more whole fragments, up to half a second of video, appended to the growing object in one write.
 struct Part {
   uint64_t seq = 0;  // of its chunk
   bool starts_chunk = false;

@@ -51,6 +51,8 @@ class Recordings : public store::GrowingObjects {
  public:
   // The chunks of the last minutes, oldest first, the growing one last.
   [[nodiscard]] virtual std::vector<RecentChunk> recent(std::string_view camera) const = 0;
+  // Changes with each part and chunk end of the camera: what was built from recent() is true until then.
+  [[nodiscard]] virtual uint64_t generation(std::string_view camera) const = 0;
   // A chunk of the growing object or of one that ended within the last minutes; kNotFound otherwise (ask the
   // catalog).
   [[nodiscard]] virtual base::Result<Location> chunk(std::string_view camera, store::Run run,

@@ -41,6 +41,7 @@ void RecordingIndex::part(const std::string& camera, const Part& part, uint64_t 
         {part.seq, offset, static_cast<uint32_t>(part.size_bytes),
          static_cast<uint32_t>(std::chrono::duration_cast<base::microseconds>(part.end - part.start).count()),
          part.independent});
+    ++mine.generation;
   }
   changed(camera);
 }
@@ -65,6 +66,7 @@ void RecordingIndex::chunk_end(const std::string& camera, const store::Chunk& ch
            mine.chunks.front().file != mine.file) {
       mine.chunks.pop_front();
     }
+    ++mine.generation;
   }
   changed(camera);
 }
@@ -76,6 +78,7 @@ void RecordingIndex::end(const std::string& camera) {
   mine.file.reset();
   // A chunk that the disk could not end is not one.
   if (!mine.chunks.empty() && !mine.chunks.back().chunk.finished) mine.chunks.pop_back();
+  ++mine.generation;
 }
 
 std::vector<store::ObjectName> RecordingIndex::growing(std::string_view camera) const {
@@ -103,6 +106,12 @@ std::vector<RecentChunk> RecordingIndex::recent(std::string_view camera) const {
   chunks.reserve(found->second.chunks.size());
   for (const Entry& entry : found->second.chunks) chunks.push_back(entry.chunk);
   return chunks;
+}
+
+uint64_t RecordingIndex::generation(std::string_view camera) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = cameras_.find(camera);
+  return found == cameras_.end() ? 0 : found->second.generation;
 }
 
 base::Result<Location> RecordingIndex::chunk(std::string_view camera, store::Run run, uint64_t seq) const {

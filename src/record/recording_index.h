@@ -27,6 +27,7 @@ class RecordingIndex final : public Recordings {
 
   std::vector<store::ObjectName> growing(std::string_view camera) const override;
   std::vector<RecentChunk> recent(std::string_view camera) const override;
+  uint64_t generation(std::string_view camera) const override;
   base::Result<Location> chunk(std::string_view camera, store::Run run, uint64_t seq) const override;
   base::Result<Location> init(std::string_view camera, store::Run run) const override;
   // Called without any lock held, on the disk thread, after each part and chunk end of `camera`.
@@ -45,6 +46,7 @@ class RecordingIndex final : public Recordings {
     std::optional<store::ObjectName> growing;
     std::shared_ptr<const base::File> file;
     std::deque<Entry> chunks;
+    uint64_t generation = 0;
   };
   void changed(const std::string& camera) const {
     if (on_change_) on_change_(camera);

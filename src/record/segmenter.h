@@ -23,10 +23,10 @@ class SegmenterListener {
 };
 
 struct SegmenterOptions {
-  base::nanoseconds segment = base::seconds(30);    // an object ends at the first chunk boundary after this
-  base::nanoseconds part = base::seconds(1);        // of video, at most
-  base::nanoseconds min_chunk = base::seconds(2);   // shorter groups of pictures share a chunk
-  base::nanoseconds max_chunk = base::seconds(10);  // longer ones are cut: TARGETDURATION is always 10
+  base::nanoseconds segment = base::seconds(30);     // an object ends at the first chunk boundary after this
+  base::nanoseconds part = base::milliseconds(500);  // of video, at most: the parts of low-latency HLS
+  base::nanoseconds min_chunk = base::seconds(2);    // shorter groups of pictures share a chunk
+  base::nanoseconds max_chunk = base::seconds(10);   // longer ones are cut: TARGETDURATION is always 10
   uint64_t max_object_bytes = 64 << 20;
   size_t max_name_length = store::kMaxNameLength;
   store::Container container = store::Container::kFmp4;

@@ -3,14 +3,11 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
-import { chooseCamera, openInterval, playsLive, screenshot, signIn, startBrowser, startMiharu, timeline } from './lib.mjs';
+import { chooseCamera, freePort, openInterval, playsLive, screenshot, signIn, startBrowser, startGst, startMiharu, timeline } from './lib.mjs';
 
-const kGstCamera = fileURLToPath(new URL('../integration/gst_camera.py', import.meta.url));
 const kNobody = '65534'; // VLC refuses to run as root
 
 let folder;
@@ -23,25 +20,6 @@ function start(command, args, stdout) {
   const started = spawn(command, args, { stdio: ['ignore', stdout, 'ignore'] });
   processes.push(started);
   return started;
-}
-
-/** GStreamer's server; resolves with its port. */
-function startGst(...args) {
-  const started = start('/usr/bin/python3', [kGstCamera, ...args], 'pipe');
-  return new Promise((resolve, reject) => {
-    started.stdout.setEncoding('utf8').once('data', (text) => resolve(Number(text)));
-    started.once('exit', (code) => reject(new Error(`GStreamer's RTSP server ended with ${code}`)));
-  });
-}
-
-/** A port that the kernel just gave: VLC does not tell which it takes. */
-function freePort() {
-  return new Promise((resolve) => {
-    const probe = createServer().listen(0, '127.0.0.1', () => {
-      const { port } = probe.address();
-      probe.close(() => resolve(port));
-    });
-  });
 }
 
 async function startVlc() {
@@ -58,10 +36,17 @@ async function startVlc() {
   return port;
 }
 
+/** The port of a GStreamer server. */
+async function gst(...args) {
+  const { process, port } = await startGst(...args);
+  processes.push(process);
+  return port;
+}
+
 before(async () => {
   folder = await mkdtemp(join(tmpdir(), 'miharu-cameras-'));
-  const open = await startGst();
-  const digest = await startGst('--digest', 'admin:s3cret word');
+  const open = await gst();
+  const digest = await gst('--digest', 'admin:s3cret word');
   const vlc = await startVlc();
   const config = join(folder, 'miharu.toml');
   await writeFile(config, `[[camera]]\nname = "gst-udp"\nurl = "rtsp://127.0.0.1:${open}/pcma"\ntransport = "udp"\n`);

@@ -3,8 +3,10 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, mkdir, readFile, rm } from 'node:fs/promises';
 import { createRequire } from 'node:module';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 
 const requireFromWeb = createRequire(new URL('../../web/package.json', import.meta.url));
 const { chromium } = requireFromWeb('playwright-core');
@@ -54,11 +56,13 @@ export async function startBrowser({ width = 1280, height = 800, timezone = 'UTC
 }
 
 /**
- * `miharu run` (the program $MIHARU_BIN) with these arguments on a port of the kernel's choice, once it tells its address.
- * It makes a password because its data folder is new.
+ * `miharu run` (the program $MIHARU_BIN) with these arguments once it tells its address: on a port of the kernel's choice,
+ * or `{ listen, password }` first for one that is started again. It makes a password when its data folder is new.
  */
 export async function startMiharu(...runArguments) {
-  const program = spawn(process.env.MIHARU_BIN ?? 'build/release/miharu', ['run', '--listen', '127.0.0.1:0', ...runArguments], {
+  const again = typeof runArguments[0] === 'object' ? runArguments.shift() : {};
+  const listen = again.listen ?? '127.0.0.1:0';
+  const program = spawn(process.env.MIHARU_BIN ?? 'build/release/miharu', ['run', '--listen', listen, ...runArguments], {
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let output = '';
@@ -66,7 +70,7 @@ export async function startMiharu(...runArguments) {
     const read = (text) => {
       output += text;
       const url = /Open (http\S+)/.exec(output)?.[1];
-      const password = /^Sign in as admin with the password (\S+)$/m.exec(output)?.[1];
+      const password = again.password ?? /^Sign in as admin with the password (\S+)$/m.exec(output)?.[1];
       if (url && password) resolve({ url, password });
     };
     program.stdout.setEncoding('utf8').on('data', read);
@@ -80,6 +84,33 @@ export async function startMiharu(...runArguments) {
     await once(program, 'exit');
   };
   return { ...(await told), stop };
+}
+
+const kGstCamera = fileURLToPath(new URL('../integration/gst_camera.py', import.meta.url));
+
+/** GStreamer's RTSP server, once it told its port. */
+export async function startGst(...args) {
+  const server = spawn('/usr/bin/python3', [kGstCamera, ...args], { stdio: ['ignore', 'pipe', 'ignore'] });
+  const port = await new Promise((resolve, reject) => {
+    server.stdout.setEncoding('utf8').once('data', (text) => resolve(Number(text)));
+    server.once('exit', (code) => reject(new Error(`GStreamer's RTSP server ended with ${code}`)));
+  });
+  const stop = async () => {
+    if (server.exitCode !== null || server.signalCode !== null) return;
+    server.kill('SIGKILL');
+    await once(server, 'exit');
+  };
+  return { port, process: server, stop };
+}
+
+/** A port that the kernel just gave, for a server that must be told one. */
+export function freePort() {
+  return new Promise((resolve) => {
+    const probe = createServer().listen(0, '127.0.0.1', () => {
+      const { port } = probe.address();
+      probe.close(() => resolve(port));
+    });
+  });
 }
 
 /** Opens the page and signs in through its form; resolves when the cameras are shown. */

@@ -69,6 +69,9 @@ inline ReadPlaylist read_playlist(const std::string& text) {
       list.start = value;
     } else if (tag == "#EXT-X-INDEPENDENT-SEGMENTS") {
       list.independent = true;
+    } else if (tag == "#EXT-X-SERVER-CONTROL" || tag == "#EXT-X-PART-INF" || tag == "#EXT-X-PART" ||
+               tag == "#EXT-X-PRELOAD-HINT" || tag == "#EXT-X-SKIP") {
+      // Parts are for live_playlist_test.cpp; an ordinary player passes over them.
     } else if (tag == "#EXT-X-I-FRAMES-ONLY") {
       list.iframes_only = true;
     } else if (tag == "#EXT-X-PLAYLIST-TYPE") {

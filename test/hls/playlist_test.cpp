@@ -246,46 +246,6 @@ TEST(IframePlaylist, KeyFramesLastUntilTheNext) {
   EXPECT_TRUE(read_playlist(iframe_playlist("front", {}, request(kStart, kStart))).segments.empty());
 }
 
-record::RecentChunk recent(uint64_t seq, base::UtcTime start, bool done = true,
-                           store::Run run = {5, RunReason::kRestart}) {
-  record::RecentChunk chunk;
-  chunk.run = run;
-  chunk.seq = seq;
-  chunk.start = start;
-  chunk.duration_ms = 4000;
-  chunk.chunk = {4000, 1'000'000, 90'000, false};
-  chunk.finished = done;
-  return chunk;
-}
-
-TEST(LivePlaylist, Golden) {
-  const std::vector<record::RecentChunk> chunks = {
-      recent(100, kStart), recent(101, kStart + seconds(4), true, {6, RunReason::kCameraLost}),
-      recent(102, kStart + seconds(8), false, {6, RunReason::kCameraLost})};
-  EXPECT_EQ(
-      live_playlist("front", chunks),
-      "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-TARGETDURATION:10\n#EXT-X-MEDIA-SEQUENCE:100\n"
-      "#EXT-X-DISCONTINUITY-SEQUENCE:5\n#EXT-X-INDEPENDENT-SEGMENTS\n#EXT-X-MAP:URI=\"init/5r.mp4\"\n"
-      "#EXT-X-PROGRAM-DATE-TIME:2026-11-21T03:20:59.123Z\n#EXTINF:4.000,\n../../media/front/5r/2s.mp4\n"
-      "#EXT-X-DISCONTINUITY\n#EXT-X-MAP:URI=\"init/6c.mp4\"\n"
-      "#EXT-X-PROGRAM-DATE-TIME:2026-11-21T03:21:03.123Z\n#EXTINF:4.000,\n../../media/front/6c/2t.mp4\n");
-  EXPECT_EQ(live_playlist("front", {}), "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-TARGETDURATION:10\n");
-}
-
-TEST(LivePlaylist, WindowBeginsWithAKeyFrameAndHasThreeSegments) {
-  std::vector<record::RecentChunk> chunks;
-  for (uint64_t i = 0; i < 100; ++i) chunks.push_back(recent(1000 + i, kStart + seconds(4 * i)));
-  EXPECT_EQ(read_playlist(live_playlist("front", chunks)).segments.size(), 15U);
-  EXPECT_EQ(read_playlist(live_playlist("front", chunks)).media_sequence, 1085U);
-  EXPECT_EQ(read_playlist(live_playlist("front", chunks, {.window = seconds(1)})).segments.size(), 3U);
-  chunks[85].chunk.key_bytes = chunks[84].chunk.key_bytes = 0;
-  const auto list = read_playlist(live_playlist("front", chunks));
-  EXPECT_EQ(list.media_sequence, 1083U);
-  EXPECT_FALSE(list.independent);
-  const auto ts = live_playlist("front", chunks, {.container = store::Container::kMpegTs});
-  EXPECT_EQ(ts.find("EXT-X-MAP"), std::string::npos);
-}
-
 TEST(MultivariantPlaylist, Golden) {
   ObjectName name = make_object(kStart, 100, 2);
   name.chunks[1].size_bytes = 500'000;

@@ -1,8 +1,10 @@
 """An RTSP camera made of GStreamer's server; runs under the system's Python, which has its bindings.
 
-Prints its port. Mount points: /pcma and /aac (H.264 with sound), /silent.
+Prints its port. Mount points: /pcma and /aac (H.264 with sound), /silent. At each SIGUSR1 the pictures of those that are
+watched change their size, without an end of the session.
 """
 import argparse
+import signal
 
 import gi
 
@@ -11,8 +13,9 @@ gi.require_version("GstRtspServer", "1.0")
 gi.require_version("GstRtsp", "1.0")
 from gi.repository import GLib, Gst, GstRtsp, GstRtspServer  # noqa: E402
 
+SIZES = [f"video/x-raw,framerate=25/1,width={width},height={height}" for width, height in [(384, 240), (320, 180)]]
 VIDEO = (
-    "videotestsrc is-live=true pattern=ball ! video/x-raw,width=384,height=240,framerate=25/1 "
+    f"videotestsrc is-live=true pattern=ball ! capsfilter name=size caps={SIZES[0]} "
     "! x264enc tune=zerolatency speed-preset=ultrafast key-int-max=25 bitrate=500 "
     "! rtph264pay name=pay0 pt=96 config-interval=-1"
 )
@@ -24,6 +27,23 @@ SOUND = {
 }
 
 
+class Sizes:
+    """The size of the pictures of every pipeline that was made."""
+
+    def __init__(self):
+        self.filters = []
+        self.current = 0
+
+    def add(self, _factory, media):
+        self.filters.append(media.get_element().get_by_name("size"))
+
+    def change(self):
+        self.current = 1 - self.current
+        for each in self.filters:
+            each.set_property("caps", Gst.Caps.from_string(SIZES[self.current]))
+        return True
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", default="0")
@@ -33,11 +53,14 @@ def main():
     server = GstRtspServer.RTSPServer()
     server.set_address("127.0.0.1")
     server.set_service(arguments.port)
+    sizes = Sizes()
+    GLib.unix_signal_add(GLib.PRIORITY_DEFAULT, signal.SIGUSR1, sizes.change)
     kept = []  # the bindings hold no references
     for path, sound in SOUND.items():
         factory = GstRtspServer.RTSPMediaFactory()
         factory.set_launch(f"( {VIDEO} {sound} )")
         factory.set_shared(True)
+        factory.connect("media-configure", sizes.add)
         if arguments.digest:
             permissions = GstRtspServer.RTSPPermissions()
             permissions.add_permission_for_role("user", "media.factory.access", True)
