@@ -62,19 +62,25 @@ def cpu_seconds(pid):
     return total / 1e9
 
 
-def kernel_write_back_seconds():
-    """CPU of the kernel's threads that write pages back: workers and the journal's. Whoever else keeps workers busy is in it."""
-    total = 0
+def kernel_write_back():
+    """Seconds of CPU by process of the kernel's threads that write pages back: workers and the journal's. Whoever else keeps workers
+    busy is in it."""
+    seconds = {}
     for entry in pathlib.Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
         try:
             fields = stat_fields(entry.name)
+            if fields[2] == "2" and fields[0].startswith(("kworker", "jbd2", "kswapd")):
+                seconds[entry.name] = int((entry / "schedstat").read_text().split()[0]) / 1e9
         except OSError:
-            continue
-        if fields[2] == "2" and fields[0].startswith(("kworker", "jbd2", "kswapd")):
-            total += int((entry / "schedstat").read_text().split()[0])
-    return total / 1e9
+            continue  # it ended
+    return seconds
+
+
+def kernel_write_back_since(before):
+    """Those that ended meanwhile are left out, new ones are in."""
+    return sum(seconds - before.get(pid, 0) for pid, seconds in kernel_write_back().items())
 
 
 def memory_mb(pid):

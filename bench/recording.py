@@ -58,17 +58,18 @@ def missing_frames(store, clip):
     return frames, holes
 
 
-def run(miharu, program, clip, cameras, seconds, together=False, calls=True):
+def run(miharu, program, clip, cameras, seconds, together=False, calls=True, use_store=None):
+    """`use_store` is called with the store of the recording before that is deleted."""
     with measure.work_folder() as folder:
         source = measure.Cameras(program, clip, together)
         server = measure.Miharu(miharu, folder, cameras=[(f"cam{i}", f"rtsp://127.0.0.1:{source.port}/{i}") for i in range(cameras)])
         try:
             time.sleep(16)  # the cameras' start, spread over 4 s, the hold of 2 s, and two groups of pictures
-            before, kernel, began = measure.cpu_seconds(server.pid), measure.kernel_write_back_seconds(), time.monotonic()
+            before, kernel, began = measure.cpu_seconds(server.pid), measure.kernel_write_back(), time.monotonic()
             time.sleep(seconds)
             elapsed = time.monotonic() - began
             cpu = (measure.cpu_seconds(server.pid) - before) / elapsed
-            kernel = (measure.kernel_write_back_seconds() - kernel) / elapsed
+            kernel = measure.kernel_write_back_since(kernel) / elapsed
             memory = measure.memory_mb(server.pid)
             counted = measure.system_calls(server.pid) if calls else {}
         finally:
@@ -79,6 +80,8 @@ def run(miharu, program, clip, cameras, seconds, together=False, calls=True):
             holes.append(f"the cameras could not send {sent['frames_not_sent']} frames")
         if sent["connections"] != cameras:
             holes.append(f"{sent['connections']} connections for {cameras} cameras")
+        if use_store:
+            use_store(server.store)
     per_camera = {name: round(count / cameras, 1) for name, count in sorted(counted.items(), key=lambda item: -item[1]) if count / cameras >= 0.1}
     return {"cpu_percent": 100 * cpu, "cpu_percent_a_camera": 100 * cpu / cameras, "write_back_percent_a_camera": 100 * kernel / cameras,
             "system_calls_a_camera_a_second": sum(counted.values()) / cameras if counted else None, "calls": per_camera,
