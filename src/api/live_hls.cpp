@@ -55,9 +55,16 @@ base::Result<Question> parse_question(const net::HttpRequest& request) {
   return question;
 }
 
+// Who begins with an older picture than this would take it for the present one. Who watches already waits.
+constexpr base::seconds kStale{30};
+
 // Players refuse a list that has parts only.
 bool has_segment(const std::vector<RecentChunk>& chunks) {
   return std::any_of(chunks.rbegin(), chunks.rend(), [](const RecentChunk& chunk) { return chunk.finished; });
+}
+
+bool is_stale(const std::vector<RecentChunk>& chunks, base::UtcTime now) {
+  return chunks.empty() || now - chunks.back().start - base::milliseconds(chunks.back().duration_ms) > kStale;
 }
 
 net::HttpResponse not_there(std::string_view detail) {
@@ -79,14 +86,15 @@ void LiveHls::playlist(const net::HttpRequest& request, const std::string& camer
     const auto state = point ? hls::reload_state(snapshot.chunks, *point) : hls::Reload::kReady;
     if (state == hls::Reload::kTooFar) {
       exchange->respond(net::problem(400, "_HLS_msn is more than two segments ahead of the list"));
-    } else if (state == hls::Reload::kReady && has_segment(snapshot.chunks)) {
+    } else if (state == hls::Reload::kReady && has_segment(snapshot.chunks) &&
+               (point || !is_stale(snapshot.chunks, clock_.utc()))) {
       exchange->respond(answer(request, camera, snapshot, live));
     } else if (point && !last) {
       return false;
     } else {
       exchange->respond(
           not_there(point ? "nothing new was recorded in time; the camera's state says why"
-                          : "nothing was recorded in the last minutes; the camera's state says why"));
+                          : "nothing was recorded in the last seconds; the camera's state says why"));
     }
     return true;
   };

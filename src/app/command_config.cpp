@@ -21,7 +21,7 @@ int config_check_command(const std::filesystem::path& file) {
   }
   fmt::print("{} is well: {} cameras, page on {} port {}, recording to {}\n", file.string(),
              config->cameras.size(), config->server.listen.address, config->server.listen.port,
-             config->store.path.string());
+             config->store.path.empty() ? "store/ in the data folder" : config->store.path.string());
   return kDone;
 }
 

@@ -33,7 +33,7 @@ base::Result<Config> configure(const RunArguments& arguments) {
     sources.cameras.push_back(demo);
   }
   auto config = load_config(sources);
-  if (config && sources.file.empty()) config->store.path = arguments.data / "store";
+  if (config && config->store.path.empty()) config->store.path = arguments.data / "store";
   return config;
 }
 

@@ -74,7 +74,7 @@ struct Config {
     AuthMode mode = AuthMode::kUsers;
   } auth;
   struct Store {
-    std::filesystem::path path = "data/store";
+    std::filesystem::path path;  // empty: store/ in the data folder
     Keep keep;
     Size free{.bytes = 0, .percent = 5};
   } store;

@@ -25,8 +25,8 @@ base_path = ""
 mode = "users"
 
 [store]
-# Where recordings lie. miharu makes the folder once; later, a folder without its identity file is taken for a disk that is
-# not mounted, and nothing is recorded into it.
+# Where recordings lie; without it, store/ in the data folder (--data). miharu makes the folder once; later, a folder
+# without its identity file is taken for a disk that is not mounted, and nothing is recorded into it.
 path = "data/store"
 # The oldest recordings are deleted when they are older than age, when all are larger than bytes, or when less than free is
 # left of the disk (a size or a percentage). What is left out does not limit; free is 5% unless it is said.

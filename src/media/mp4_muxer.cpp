@@ -23,6 +23,11 @@ constexpr uint32_t kTrunSize = 0x200;
 constexpr uint32_t kTrunFlags = 0x400;
 constexpr uint32_t kTrunCompositionOffset = 0x800;
 
+// Numbers of fragments have to grow, not to follow one another (8.8.5). VLC 3 heeds tfdt only in a fragment
+// whose number does not follow, in a track that is in it: counted by ones, sound, which the key frame's
+// fragment lacks, would be placed from 0 on and never be heard.
+constexpr uint32_t kSequenceStep = 2;
+
 uint32_t duration_ticks(const Sample& sample, uint32_t timescale) {
   const int64_t ticks = to_ticks(sample.end, timescale) - to_ticks(sample.dts, timescale);
   return static_cast<uint32_t>(std::clamp<int64_t>(ticks, 0, std::numeric_limits<uint32_t>::max()));
@@ -87,7 +92,7 @@ class Fmp4Muxer final : public Muxer {
       const Mp4Box moof(out, "moof");
       {
         const Mp4Box mfhd(out, "mfhd", 0, 0);
-        out.u32(++sequence_);
+        out.u32(sequence_ += kSequenceStep);
       }
       for (const std::span<const Sample> samples : {video, audio}) {
         if (samples.empty()) continue;

@@ -76,6 +76,16 @@ TEST_F(LiveHlsTest, NothingYet) {
   EXPECT_THAT(body_of(answer), Not(HasSubstr("#EXT-X-ENDLIST")));
 }
 
+TEST_F(LiveHlsTest, AnOldPictureIsNotTakenForThePresentOne) {
+  recorded_.run(seconds(20));
+  const std::string behind = next(0, "0");
+  recorded_.clock.advance(seconds(20));
+  EXPECT_EQ(ask("")->get().status, 200U);
+  recorded_.clock.advance(seconds(20));
+  EXPECT_EQ(ask("")->get().status, 503U);
+  EXPECT_EQ(ask(behind)->get().status, 200U) << "who watches already keeps the list";
+}
+
 TEST_F(LiveHlsTest, ABlockingReloadIsAnsweredByItsPartAndOneTextServesAll) {
   recorded_.camera().begin_run();
   record(milliseconds(4200));

@@ -11,6 +11,9 @@ namespace {
 
 using base::nanoseconds;
 using base::seconds;
+using test::body_of;
+using test::field;
+using test::request;
 using testing::HasSubstr;
 using testing::Not;
 

@@ -65,7 +65,7 @@ TEST(Config, AnEmptyFileIsTheDefaults) {
   EXPECT_EQ(config->auth.mode, AuthMode::kUsers);
   EXPECT_EQ(config->record.segment, seconds(30));
   EXPECT_EQ(config->record.format, RecordFormat::kFmp4);
-  EXPECT_EQ(config->store.path, "data/store");
+  EXPECT_TRUE(config->store.path.empty());
   EXPECT_EQ(config->store.keep, Keep{});
   EXPECT_EQ(config->store.free, (Size{0, 5}));
   EXPECT_EQ(config->live.udp_port, 8555);

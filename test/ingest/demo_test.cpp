@@ -534,13 +534,19 @@ TEST(DemoSource, StopsAtAnyMoment) {
 
 TEST(DemoSource, SlowListenerMissesFramesButCanDecode) {
   Listener listener;
-  std::atomic<bool> blocked{true};
+  constexpr int64_t kFps = 60;
+  const auto number_now = [] {
+    return base::system_clock().utc().time_since_epoch().count() / 1'000'000 * kFps / 1000;
+  };
+  std::atomic<int64_t> taken_again{0};
   listener.block = [&] {
+    if (taken_again != 0) return;
     // Longer than the two seconds that may wait.
-    if (blocked.exchange(false)) std::this_thread::sleep_for(milliseconds(2500));
+    std::this_thread::sleep_for(milliseconds(2500));
+    taken_again = number_now();
   };
   DemoOptions options;
-  options.fps = 60;
+  options.fps = kFps;
   options.audio = false;
   options.gop = seconds(30);
   Running running(options, listener);
@@ -548,13 +554,15 @@ TEST(DemoSource, SlowListenerMissesFramesButCanDecode) {
   running.stop();
   const auto pictures = decode_pictures(listener.pictures);
   ASSERT_EQ(pictures.size(), listener.pictures.size());
-  int64_t longest_step = 0;
-  for (size_t i = 1; i < pictures.size(); ++i) {
+  int64_t made_while_blocked = 0;
+  for (size_t i = 0; i < pictures.size(); ++i) {
     const int64_t number = listener.pictures[i]->pts / 1500;
     EXPECT_EQ(pictures[i].number(), static_cast<uint32_t>(number));
-    longest_step = std::max(longest_step, number - listener.pictures[i - 1]->pts / 1500);
+    if (number <= taken_again) ++made_while_blocked;
   }
-  EXPECT_GT(longest_step, 10) << "frames were left out while the listener slept";
+  // Of the 150 of that time: the one that was being taken, those that may wait with the one that fills them
+  // up, and one that was begun when they were taken. A machine that is late makes fewer.
+  EXPECT_LE(made_while_blocked, 1 + (2 * kFps + 1) + 1);
 }
 
 }  // namespace

@@ -1,6 +1,8 @@
 """Players and parsers that others wrote. Each counts the pictures that it found."""
+import array
 import json
 import pathlib
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -9,6 +11,9 @@ from cameras import as_nobody
 from harness import checked
 
 HERE = pathlib.Path(__file__).resolve().parent
+
+# VLC's file of sound: 16 bits, stereo.
+WAV_HEADER, WAV_RATE, WAV_CHANNELS = 44, 48000, 2
 
 
 def ffprobe(url):
@@ -32,18 +37,38 @@ def streamlink(url, folder):
     return ffprobe(file)
 
 
-def vlc(url, sound=True):
-    """Counts of what VLC made of the stream, re-muxed by it. It does so in the stream's own pace."""
+def run_vlc(source, folder, *arguments):
+    folder.chmod(0o777)
+    subprocess.run(as_nobody(["cvlc", "-q", "-I", "dummy", "--play-and-exit", source, *arguments], folder),
+                   stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=90, check=False)
+
+
+def vlc(url):
+    """Counts of what VLC made of the stream, re-muxed by it."""
     with tempfile.TemporaryDirectory() as folder:
-        home = pathlib.Path(folder)
-        home.chmod(0o777)
-        file = home / "vlc.ts"
-        subprocess.run(
-            as_nobody(["cvlc", "-q", "-I", "dummy", "--play-and-exit", url, "--sout",
-                       f"#std{{access=file,mux=ts,dst={file}}}", *([] if sound else ["--no-sout-audio"])], folder),
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=90, check=False)
+        file = pathlib.Path(folder) / "vlc.ts"
+        run_vlc(url, file.parent, "--sout", f"#std{{access=file,mux=ts,dst={file}}}")
         assert file.exists(), "VLC played nothing"
         return ffprobe(file)
+
+
+def vlc_sound(source):
+    """What a listener hears when VLC plays the URL or file, in its own pace: (seconds in all, when the demo camera's beeps
+    began)."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = pathlib.Path(folder) / "sound.wav"
+        if "://" not in str(source):
+            source = pathlib.Path(shutil.copyfile(source, pathlib.Path(folder) / f"in{pathlib.Path(source).suffix}"))
+        # VLC leaves out sound that it decoded too late. Three seconds in hand are for a busy machine.
+        run_vlc(source, file.parent, "--vout", "dummy", "--aout", "afile", "--audiofile-file", file, "--file-caching=3000",
+                "--network-caching=3000")
+        # VLC leaves the lengths in the header open.
+        samples = array.array("h", file.read_bytes()[WAV_HEADER:])
+    rate = WAV_RATE * WAV_CHANNELS
+    part = rate // 100
+    loud = [max(map(abs, samples[at:at + part])) > 3000 for at in range(0, len(samples), part)]
+    beeps = [i / 100 for i in range(1, len(loud)) if loud[i] and not loud[i - 1]]
+    return len(samples) / rate, beeps
 
 
 def mp4box(files):

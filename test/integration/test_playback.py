@@ -4,6 +4,9 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from statistics import median
 
 import pytest
 
@@ -81,14 +84,25 @@ def test_streamlink(interval, tmp_path):
     check_counts(players.streamlink(url, tmp_path), len(within))
 
 
-def test_vlc(interval, recorder):
+def test_vlc(interval):
     url, within = interval
-    # Known: VLC 3 has no sound where an fMP4 counts its times from 1970 (docs/limits.md).
-    sound = recorder.container == "mpegts"
-    counts = players.vlc(url, sound)
+    counts = players.vlc(url)
     # Re-muxing, VLC leaves out what it has not finished when the list ends.
     assert len(within) - 3 <= counts["h264"] <= len(within), counts
-    assert not sound or counts["aac"] > 0
+    check_counts({**counts, "h264": len(within)}, len(within), sound_slack=20)
+
+
+def test_vlc_is_heard_over_hls_and_from_a_file(interval, recorder):
+    url, within = interval
+    item = recorder.objects["demo"][1]
+    with ThreadPoolExecutor() as pool:
+        over_hls, from_file = pool.map(players.vlc_sound, [url, item.path])
+    for (heard, beeps), pictures in (over_hls, len(within)), (from_file, len(pictures_of(item))):
+        seconds = pictures / recorder.fps["demo"]
+        assert 0.8 * seconds < heard < seconds + 0.5, (heard, seconds)
+        # The camera beeps every second: the sound is not stretched, doubled or torn.
+        assert len(beeps) >= 0.8 * seconds - 2, (beeps, seconds)
+        assert abs(median(after - before for before, after in pairwise(beeps)) - 1) < 0.05, beeps
 
 
 def test_an_interval_that_ends_now_reaches_to_the_chunk_being_written(recorder, tmp_path):

