@@ -27,6 +27,8 @@ namespace {
 using namespace miharu;
 using Clock = std::chrono::steady_clock;
 
+constexpr uint32_t kSequenceStep = 2;  // of a recording's fragments, docs/formats.md
+
 volatile sig_atomic_t stopped = 0;
 
 struct Part {
@@ -184,7 +186,7 @@ class Viewer {
         inner.skip(12);
         const uint32_t sequence = inner.u32();
         if (!inner.ok()) break;
-        if (sequence_ && sequence != *sequence_ + 1) error("fragments are missing or out of order");
+        if (sequence_ && sequence != *sequence_ + kSequenceStep) error("fragments are missing or out of order");
         sequence_ = sequence;
         any = true;
       } else {

@@ -1,6 +1,6 @@
 // Reads of camera sockets, coalesced: at most one wake-up every interval drains all sockets that are
-// readable, because cost is per wake-up and not per byte. An idle camera costs nothing: there is no tick with
-// nothing to read.
+// readable, because cost is per wake-up and not per byte. An idle camera costs nothing: a few rounds with
+// nothing to read end them, and the loop watches the sockets.
 #pragma once
 
 #include <chrono>
