@@ -12,13 +12,21 @@ std::string gzip(std::string_view text, int level) {
   constexpr int kMemoryLevel = 8;
   z_stream stream{};
   CHECK(deflateInit2(&stream, level, Z_DEFLATED, kWindowBits, kMemoryLevel, Z_DEFAULT_STRATEGY) == Z_OK);
-  std::string out(deflateBound(&stream, text.size()), '\0');
+  // Playlists shrink to an eighth. Room for the worst case would be filled and kept: the text's own size for
+  // every one cached.
+  std::string out(text.size() / 6 + 256, '\0');
   stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(text.data()));
   stream.avail_in = static_cast<uInt>(text.size());
-  stream.next_out = reinterpret_cast<Bytef*>(out.data());
-  stream.avail_out = static_cast<uInt>(out.size());
-  CHECK(deflate(&stream, Z_FINISH) == Z_STREAM_END);
+  int result = Z_OK;
+  do {
+    if (stream.total_out == out.size()) out.resize(2 * out.size());
+    stream.next_out = reinterpret_cast<Bytef*>(out.data() + stream.total_out);
+    stream.avail_out = static_cast<uInt>(out.size() - stream.total_out);
+    result = deflate(&stream, Z_FINISH);
+  } while (result == Z_OK || result == Z_BUF_ERROR);
+  CHECK(result == Z_STREAM_END);
   out.resize(stream.total_out);
+  out.shrink_to_fit();
   deflateEnd(&stream);
   return out;
 }

@@ -15,7 +15,7 @@ namespace miharu::app {
 
 // A media thread with what its cameras share.
 struct MediaThread {
-  explicit MediaThread(const std::string& name) : loop(name), reader(loop.context()) {}
+  explicit MediaThread(const std::string& name) : loop(name), reader(loop) {}
   net::EventLoop loop;
   net::ReadCoalescer reader;
 };

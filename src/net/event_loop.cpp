@@ -1,6 +1,7 @@
 #include "net/event_loop.h"
 
 #include <future>
+#include <utility>
 
 #include <pthread.h>
 
@@ -19,8 +20,26 @@ void EventLoop::start() {
   CHECK(!thread_.joinable());
   thread_ = std::thread([this] {
     pthread_setname_np(pthread_self(), name_.substr(0, 15).c_str());
-    context_.run();
+    run();
   });
+}
+
+void EventLoop::run() {
+  while (!context_.stopped()) {
+    if (!tick_) {
+      context_.run_one();
+    } else if (std::chrono::steady_clock::now() < tick_at_) {
+      context_.run_one_until(tick_at_);
+    } else {
+      std::exchange(tick_, nullptr)();
+    }
+  }
+}
+
+void EventLoop::set_tick(std::chrono::steady_clock::time_point time, std::function<void()> function) {
+  CHECK(is_current());
+  tick_at_ = time;
+  tick_ = std::move(function);
 }
 
 void EventLoop::stop() {

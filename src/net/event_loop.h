@@ -1,6 +1,7 @@
 // One event loop, one thread. Callbacks run on that thread only; post() brings work from elsewhere.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <string>
 #include <thread>
@@ -32,12 +33,20 @@ class EventLoop {
   }
   // Runs `function` on the loop and waits for it to end. Never call it on the loop's own thread.
   void run_and_wait(const std::function<void()>& function);
+  // Calls `function` on the loop's thread at `time`, once; a later call replaces it, and null takes it back.
+  // On the loop's thread only. Unlike a timer it costs no system call: the loop's own wait ends then. For the
+  // ReadCoalescer alone.
+  void set_tick(std::chrono::steady_clock::time_point time, std::function<void()> function);
   [[nodiscard]] bool is_current() const { return std::this_thread::get_id() == thread_.get_id(); }
 
  private:
+  void run();
+
   std::string name_;
   boost::asio::io_context context_{1};
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> guard_;
+  std::function<void()> tick_;
+  std::chrono::steady_clock::time_point tick_at_;
   std::thread thread_;
 };
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <list>
 #include <mutex>
+#include <optional>
 #include <unordered_map>
 
 #include <fmt/format.h>
@@ -20,14 +21,16 @@ constexpr unsigned kDayDepth = 3;    // parts below rec/<camera>/: year, month, 
 constexpr unsigned kHourDepth = 4;
 
 struct Hour {
-  std::vector<CatalogEntryPtr> entries;  // in the order of their names: by start
+  // In the order of their names: by start. In one piece, whose owner those that are handed out share: 20,000
+  // of a week are 0.8 MB less than each by itself.
+  std::vector<CatalogEntry> entries;
   uint64_t undecodable = 0;
   size_t cost_bytes = 0;
   bool unbroken = false;  // not empty, and its numbers run on without a hole
 
-  [[nodiscard]] uint64_t first_seq() const { return entries.front()->name.seq; }
+  [[nodiscard]] uint64_t first_seq() const { return entries.front().name.seq; }
   [[nodiscard]] uint64_t end_seq() const {
-    return entries.back()->name.seq + entries.back()->name.chunks.size();
+    return entries.back().name.seq + entries.back().name.chunks.size();
   }
 };
 using HourPtr = std::shared_ptr<const Hour>;
@@ -83,11 +86,11 @@ class HourCache {
   size_t used_bytes_ = 0;
 };
 
-CatalogEntryPtr decode(std::string& key, std::string_view camera) {
+std::optional<CatalogEntry> decode(std::string& key, std::string_view camera) {
   auto name = decode_name(std::string_view(key).substr(key.rfind('/') + 1));
   // A name in another hour's directory would be found by some intervals and not by others.
-  if (!name || !key.starts_with(hour_prefix(camera, name->start))) return nullptr;
-  return std::make_shared<const CatalogEntry>(CatalogEntry{std::move(key), std::move(*name), false});
+  if (!name || !key.starts_with(hour_prefix(camera, name->start))) return std::nullopt;
+  return CatalogEntry{std::move(key), std::move(*name), false};
 }
 
 bool overlaps(const ObjectName& name, base::UtcTime from, base::UtcTime to) {
@@ -142,8 +145,8 @@ class Catalog::Impl {
     result.entries.reserve(count);
     for (const HourPtr& hour : found) {
       result.undecodable += hour->undecodable;
-      for (const CatalogEntryPtr& entry : hour->entries) {
-        if (overlaps(entry->name, from, to)) result.entries.push_back(entry);
+      for (const CatalogEntry& entry : hour->entries) {
+        if (overlaps(entry.name, from, to)) result.entries.emplace_back(hour, &entry);
       }
     }
     for (ObjectName& name : growing) {
@@ -181,9 +184,10 @@ class Catalog::Impl {
     if (leaf) {
       for (ListedObject& object : listing->objects) {
         auto entry = decode(object.key, camera);
-        if (entry == nullptr) continue;
-        if (!newest) return entry;
-        if (best == nullptr || entry->name.seq > best->name.seq) best = std::move(entry);
+        if (!entry) continue;
+        if (best == nullptr || entry->name.seq > best->name.seq)
+          best = std::make_shared<const CatalogEntry>(std::move(*entry));
+        if (!newest) return best;
       }
       return best;
     }
@@ -240,15 +244,15 @@ class Catalog::Impl {
     hour->unbroken = !listing->objects.empty();
     for (ListedObject& object : listing->objects) {
       auto entry = decode(object.key, camera);
-      if (entry == nullptr) {
+      if (!entry) {
         ++hour->undecodable;
         hour->unbroken = false;
         continue;
       }
       if (!hour->entries.empty() && hour->end_seq() != entry->name.seq) hour->unbroken = false;
-      hour->cost_bytes += sizeof(CatalogEntry) + sizeof(CatalogEntryPtr) + 48 + entry->key.capacity() +
-                          entry->name.chunks.capacity() * sizeof(Chunk);
-      hour->entries.push_back(std::move(entry));
+      hour->cost_bytes +=
+          sizeof(CatalogEntry) + 32 + entry->key.capacity() + entry->name.chunks.capacity() * sizeof(Chunk);
+      hour->entries.push_back(std::move(*entry));
     }
     if (!version) {
       cache_.put(prefix, hour, std::nullopt, now);

@@ -150,6 +150,17 @@ TEST(Bytes, Crc32c) {
   }
 }
 
+TEST(Bytes, CrcOfLongPieces) {
+  // Long ones are counted in several streams; byte by byte they are not.
+  ByteVector bytes(3 * 3072 + 77);
+  for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<std::byte>(i * 31 + i / 256);
+  uint32_t expected = 7;
+  for (size_t i = 0; i <= bytes.size(); ++i) {
+    if (i % 511 == 0 || i == bytes.size()) EXPECT_EQ(crc32c(7, ByteView(bytes).first(i)), expected) << i;
+    if (i < bytes.size()) expected = crc32c(expected, ByteView(bytes).subspan(i, 1));
+  }
+}
+
 TEST(Bytes, Varints) {
   struct Case {
     uint64_t value;

@@ -183,7 +183,7 @@ class TestCamera {
 
 class Viewer : public SourceListener {
  public:
-  explicit Viewer(RtspOptions options) : loop_("rtsp-test"), coalescer_(loop_.context()) {
+  explicit Viewer(RtspOptions options) : loop_("rtsp-test"), coalescer_(loop_) {
     options.timing.back_off = {50ms};
     options_ = std::move(options);
     loop_.start();

@@ -33,6 +33,25 @@ TEST(H264, KeepsTheSizeWhenTheVuiIsCutOff) {
   EXPECT_FALSE(parse_sps(base::ByteView(whole).first(6)).has_value());
 }
 
+TEST(H264, FindsStartCodesAtEveryPlace) {
+  const std::byte code[] = {std::byte{0}, std::byte{0}, std::byte{1}};
+  for (const unsigned fill : {0xffU, 0x01U, 0x03U}) {
+    for (size_t size = 3; size < 200; ++size) {
+      base::ByteVector bytes(size, static_cast<std::byte>(fill));
+      EXPECT_EQ(find_start_code(bytes), kNoStartCode);
+      for (size_t at = 0; at + 3 <= size; ++at) {
+        base::ByteVector with = bytes;
+        std::copy(std::begin(code), std::end(code), with.begin() + static_cast<ptrdiff_t>(at));
+        ASSERT_EQ(find_start_code(with), at) << size;
+        ASSERT_EQ(find_start_code(with, at), at) << size;
+        ASSERT_EQ(find_start_code(with, at + 1), kNoStartCode) << size;
+        with[at + 2] = std::byte{3};
+        ASSERT_EQ(find_start_code(with), kNoStartCode) << size;
+      }
+    }
+  }
+}
+
 TEST(H264, SplitsByteStreams) {
   const auto data = read_json("codec/bitstream.json");
   for (const auto& c : data.at("annexb").as_array()) {

@@ -42,7 +42,7 @@ class ReadCoalescerTest : public testing::Test {
 TEST_F(ReadCoalescerTest, DrainsSocketsTogetherAndRests) {
   constexpr auto kInterval = 20ms;
   Pair pairs[3];
-  ReadCoalescer coalescer(loop_.context(), kInterval);
+  ReadCoalescer coalescer(loop_, kInterval);
   size_t bytes = 0;
   std::vector<std::chrono::steady_clock::time_point> calls;
   std::promise<void> done;
@@ -70,7 +70,7 @@ TEST_F(ReadCoalescerTest, DrainsSocketsTogetherAndRests) {
 
 TEST_F(ReadCoalescerTest, WakesAgainAfterIdleness) {
   Pair pair;
-  ReadCoalescer coalescer(loop_.context(), 1ms);
+  ReadCoalescer coalescer(loop_, 1ms);
   std::atomic<int> calls{0};
   loop_.run_and_wait([&] {
     coalescer.add(pair.reader.fd(), [&] {
@@ -92,7 +92,7 @@ TEST_F(ReadCoalescerTest, WakesAgainAfterIdleness) {
 TEST_F(ReadCoalescerTest, RemovesAndAddsInsideACallback) {
   Pair first;
   Pair second;
-  ReadCoalescer coalescer(loop_.context(), 1ms);
+  ReadCoalescer coalescer(loop_, 1ms);
   std::promise<void> done;
   loop_.run_and_wait([&] {
     coalescer.add(first.reader.fd(), [&] {
@@ -111,7 +111,7 @@ TEST_F(ReadCoalescerTest, RemovesAndAddsInsideACallback) {
 
 TEST_F(ReadCoalescerTest, MayGoWhileItWaits) {
   Pair pair;
-  auto coalescer = std::make_unique<ReadCoalescer>(loop_.context());
+  auto coalescer = std::make_unique<ReadCoalescer>(loop_);
   std::atomic<int> calls{0};
   loop_.run_and_wait([&] {
     coalescer->add(pair.reader.fd(), [&] { ++calls; });

@@ -1,0 +1,163 @@
+"""What the benchmarks share: processes, their CPU and memory, and the clips that the cameras play."""
+import json
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import tempfile
+import time
+import urllib.request
+
+TICKS = os.sysconf("SC_CLK_TCK")
+SERVER_CORE, CLIENT_CORE = "0", "1"  # the server has one to itself
+FPS = 30
+
+# 20 s, 1080p30, one key frame in 4 s. Noise, so that no two frames are alike: each is known by its hash.
+CLIPS = {
+    "opus-4m": (["-b:v", "4M", "-minrate", "4M", "-maxrate", "4M", "-bufsize", "4M"], ["-c:a", "libopus", "-b:a", "64k"]),
+    "aac-4m": (["-b:v", "4M", "-minrate", "4M", "-maxrate", "4M", "-bufsize", "4M"], ["-c:a", "aac", "-b:a", "64k"]),
+    "silent-4m": (["-b:v", "4M", "-minrate", "4M", "-maxrate", "4M", "-bufsize", "4M"], ["-an"]),
+    "opus-2m": (["-b:v", "2M", "-minrate", "2M", "-maxrate", "2M", "-bufsize", "2M"], ["-c:a", "libopus", "-b:a", "32k"]),
+}
+
+
+def cache_folder():
+    """Outside of the tree; what is made once stays there."""
+    home = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+    folder = pathlib.Path(os.environ.get("MIHARU_CACHE") or pathlib.Path(home) / "miharu") / "bench"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def clip(name):
+    path = cache_folder() / f"{name}.mkv"
+    if path.exists():
+        return path
+    video, audio = CLIPS[name]
+    unfinished = path.with_name(f".{name}.mkv")
+    subprocess.run(["ffmpeg", "-y", "-v", "error", "-f", "lavfi", "-i", f"testsrc2=size=1920x1080:rate={FPS},noise=alls=6:allf=t",
+                    "-f", "lavfi", "-i", "anoisesrc=r=48000:a=0.05", "-t", "20", "-c:v", "libx264", "-preset", "ultrafast",
+                    "-profile:v", "baseline", "-g", "120", "-keyint_min", "120", "-bf", "0", "-sc_threshold", "0", *video,
+                    "-ac", "2", *audio, unfinished], check=True)
+    unfinished.rename(path)
+    return path
+
+
+def on_core(core, command):
+    return ["taskset", "-c", core, *map(str, command)]
+
+
+def stat_fields(pid):
+    text = pathlib.Path(f"/proc/{pid}/stat").read_text()
+    return [text[text.index("(") + 1:text.rindex(")")], *text.rsplit(")", 1)[1].split()]
+
+
+def cpu_seconds(pid):
+    """User and system time of all threads. /proc/PID/stat counts ticks of 10 ms; schedstat knows nanoseconds, but only of threads
+    that are there now: a server's stay."""
+    total = 0
+    for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
+        total += int((task / "schedstat").read_text().split()[0])
+    return total / 1e9
+
+
+def kernel_write_back():
+    """Seconds of CPU by process of the kernel's threads that write pages back: workers and the journal's. Whoever else keeps workers
+    busy is in it."""
+    seconds = {}
+    for entry in pathlib.Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            fields = stat_fields(entry.name)
+            if fields[2] == "2" and fields[0].startswith(("kworker", "jbd2", "kswapd")):
+                seconds[entry.name] = int((entry / "schedstat").read_text().split()[0]) / 1e9
+        except OSError:
+            continue  # it ended
+    return seconds
+
+
+def kernel_write_back_since(before):
+    """Those that ended meanwhile are left out, new ones are in."""
+    return sum(seconds - before.get(pid, 0) for pid, seconds in kernel_write_back().items())
+
+
+def memory_mb(pid):
+    status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    return {name: int(re.search(rf"{key}:\s+(\d+)", status)[1]) / 1024 for name, key in (("rss", "VmRSS"), ("peak", "VmHWM"))}
+
+
+def system_calls(pid, seconds=10):
+    """A second, each by its name. It costs the process much: never while CPU is measured."""
+    done = subprocess.run(["timeout", "-s", "INT", str(seconds), "strace", "-c", "-f", "-p", str(pid)], capture_output=True, text=True, check=False)
+    calls = {}
+    for line in done.stderr.splitlines():
+        words = line.split()
+        if len(words) >= 5 and words[3].isdigit() and words[-1] != "total":
+            calls[words[-1]] = int(words[3]) / seconds
+    if not calls:
+        raise RuntimeError("strace counted nothing: " + done.stderr[-300:])
+    return calls
+
+
+class Cameras:
+    """rtsp_cameras on the clients' core."""
+
+    def __init__(self, program, name, together=False):
+        self.process = subprocess.Popen(on_core(CLIENT_CORE, [program, clip(name), *(["together"] if together else [])]),
+                                        stdout=subprocess.PIPE, text=True)
+        self.port = int(self.process.stdout.readline())
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        out, _ = self.process.communicate(timeout=10)
+        return json.loads(out)
+
+
+class Miharu:
+    """On its core, with open doors, on the store that is given; ready when its address answers."""
+
+    def __init__(self, program, folder, store=None, cameras=(), core=SERVER_CORE):
+        folder = pathlib.Path(folder)
+        self.store = pathlib.Path(store or folder / "store")
+        config = folder / "miharu.toml"
+        lines = ['[server]', 'listen = "127.0.0.1:0"', '[auth]', 'mode = "none"', '[store]', f'path = "{self.store}"']
+        for name, url in cameras:
+            lines += ["[[camera]]", f'name = "{name}"', f'url = "{url}"']
+        config.write_text("\n".join(lines) + "\n")
+        began = time.monotonic()
+        self.process = subprocess.Popen(on_core(core, [program, "run", "--config", config, "--data", folder / "data"]),
+                                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self.log = []
+        while True:
+            line = self.process.stdout.readline()
+            if not line:
+                raise RuntimeError("miharu did not start: " + "".join(self.log))
+            self.log.append(line)
+            if found := re.search(r"http://127\.0\.0\.1:(\d+)", line):
+                break
+        self.port = int(found[1])
+        self.get("/healthz")
+        self.ready_ms = 1000 * (time.monotonic() - began)
+        self.pid = self.process.pid
+        # Nobody reads on: a full pipe must not hold the server up.
+        self.drain = subprocess.Popen(["cat"], stdin=self.process.stdout, stdout=subprocess.DEVNULL)
+
+    def get(self, path, **headers):
+        """Milliseconds and body."""
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", headers={"Accept-Encoding": "gzip", **headers})
+        began = time.monotonic()
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            body = answer.read()
+        return 1000 * (time.monotonic() - began), body
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(60)
+        self.drain.wait(10)
+
+
+def work_folder():
+    """On the file system of the cache folder: /tmp may be in memory, and the disk is a part of what is measured."""
+    return tempfile.TemporaryDirectory(prefix="run-", dir=cache_folder())
