@@ -35,6 +35,18 @@ std::string_view take_line(std::string_view& text) {
   return line;
 }
 
+bool is_sdp(const Message& message) {
+  return base::starts_with_ignoring_case(message.header("Content-Type"), "application/sdp");
+}
+
+// What follows a body of the announced length is more of it: Content-Length was too short (quirk R4).
+bool goes_on(std::string_view rest) {
+  rest = base::trim(rest);
+  if (rest.empty() || rest.front() == '$') return false;
+  const std::string_view line = rest.substr(0, rest.find('\n'));
+  return line.find(kProtocol) == std::string_view::npos && !kProtocol.starts_with(line);
+}
+
 base::Status parse_first_line(std::string_view line, Message& out) {
   if (base::starts_with_ignoring_case(line, kProtocol)) {
     base::take_until(line, ' ');
@@ -234,8 +246,7 @@ StreamParser::Step StreamParser::read_header(ByteView bytes) {
   if (length) {
     body_length_ = *length;
   } else {
-    const bool sdp = base::starts_with_ignoring_case(message_.header("Content-Type"), "application/sdp");
-    body_length_ = sdp ? kUnknownLength : 0;
+    body_length_ = is_sdp(message_) ? kUnknownLength : 0;
   }
   if (body_length_ == 0) return Event::kMessage;
   state_ = State::kBody;
@@ -249,8 +260,15 @@ StreamParser::Step StreamParser::read_body() {
   message_.body += part;
   begin_ += part.size();
   if (message_.body.size() < wanted) return Event::kNeedMore;
+  if (body_length_ == kUnknownLength) {
+    state_ = State::kBoundary;
+    return fail_with(Errc::kLimit, "the camera sent a body without an end");
+  }
+  if (is_sdp(message_) && goes_on(base::as_text(buffered()))) {
+    body_length_ = kUnknownLength;
+    return std::nullopt;
+  }
   state_ = State::kBoundary;
-  if (body_length_ == kUnknownLength) return fail_with(Errc::kLimit, "the camera sent a body without an end");
   return Event::kMessage;
 }
 

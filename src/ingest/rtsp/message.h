@@ -66,8 +66,8 @@ class StreamParser {
   // to resynchronise at.
   void set_known_channel(uint8_t channel) { known_.set(channel); }
 
-  // A body is begun and not all there. What to do about a Content-Length that is too long or absent (quirk
-  // R4): take_partial_body() makes a message of what came, to be read as message().
+  // A body is begun and not all there. What to do about a Content-Length that is too long, too short or
+  // absent (quirk R4): take_partial_body() makes a message of what came, to be read as message().
   [[nodiscard]] bool in_body() const { return state_ == State::kBody; }
   [[nodiscard]] bool body_length_known() const { return body_length_ != kUnknownLength; }
   void take_partial_body();

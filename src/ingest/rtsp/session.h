@@ -40,7 +40,7 @@ struct SessionOptions {
   bool udp = false;
   base::milliseconds reply_timeout{10'000};
   base::milliseconds body_timeout{5'000};       // Content-Length too long (quirk R4)
-  base::milliseconds open_body_timeout{1'000};  // no Content-Length at all
+  base::milliseconds open_body_timeout{1'000};  // no Content-Length at all, or one that is too short
   base::milliseconds junk_timeout{3'000};       // quirk T3
   size_t buffer_bytes = StreamParser::kDefaultCapacity;
 };
