@@ -53,22 +53,23 @@ def check_video(scenario, camera, samples):
     return problems
 
 
-def check_chunks(scenario, truth, samples, names):
+def check_chunks(scenario, camera, samples, names):
     """A chunk is flagged where something of the picture was lost, and nowhere else."""
     chunks = [chunk for name in names for chunk in chunks_of(name)]
     problems = []
     if sum(chunk.dependent for chunk in chunks) < scenario.expect.dependent:
         problems.append(f"{sum(chunk.dependent for chunk in chunks)} dependent chunks, not {scenario.expect.dependent}")
     times = [each.time for each in samples if each.track == "video"]
-    truth = [each for each in truth if each.track == "video"]
+    truth = [each for each in camera.truth if each.track == "video"]
+    near = FLAG + camera.latest
     # What a camera did not get across before the first picture or behind the last one is in no chunk.
     lost = [each.time for each in truth if each.state == "damaged" and times[0] + 0.2 < each.time < times[-1] - 0.5]
     doubtful = [each.time for each in truth if each.state != "sent"]
     for time in lost:
-        if not any(chunk.damaged and chunk.start - FLAG < time < chunk.end + FLAG for chunk in chunks):
+        if not any(chunk.damaged and chunk.start - near < time < chunk.end + near for chunk in chunks):
             problems.append(f"what was lost {time - times[0]:.1f} s after the first picture is in no chunk that is flagged as damaged")
     for chunk in chunks:
-        if chunk.damaged and not any(chunk.start - FLAG < time < chunk.end + FLAG for time in doubtful):
+        if chunk.damaged and not any(chunk.start - near < time < chunk.end + near for time in doubtful):
             problems.append(f"a chunk {chunk.start - times[0]:.1f} s after the first picture is flagged as damaged, but nothing was lost")
     return problems
 
@@ -136,7 +137,7 @@ def check(scenario, camera, status, store):
         problems.append(f"runs began for {runs}, not {expected}")
     problems += check_video(scenario, camera, samples)
     if expect.flags:
-        problems += check_chunks(scenario, camera.truth, samples, names)
+        problems += check_chunks(scenario, camera, samples, names)
     if expect.audio:
         problems += check_audio(scenario, camera.truth, samples)
     return problems[:LIMIT]

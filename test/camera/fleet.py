@@ -40,7 +40,7 @@ UDP = [
 ]
 # What both would change, or what one does to the ground truth of the other.
 APART = [{"ssrc_change", "bad_packets"}, {"sps_change", "close"}, {"silence", "close"}, {"cut", "repeat"}, {"cut", "junk"}, {"cut", "segments"},
-         {"repeat", "segments"}, {"junk", "repeat"}, {"ssrc_change", "reorder"}, {"padding", "cut"}, {"drop", "marker"}]
+         {"repeat", "segments"}, {"junk", "repeat"}, {"ssrc_change", "reorder"}, {"padding", "cut"}, {"drop", "marker"}, {"drop", "duplicate"}]
 
 
 def fleet(seed, count=64):

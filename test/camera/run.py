@@ -30,7 +30,7 @@ class Run:
             blocks[each.name] = "\n".join(lines)
         self.miharu = Miharu(folder, blocks, env=env).start()
         self.sanitized = is_sanitized(self.miharu.process.pid)
-        self.highest = memory_of(self.miharu.process.pid)
+        self.base = self.highest = memory_of(self.miharu.process.pid)
         try:
             self.wait()
             if before_end:

@@ -515,7 +515,13 @@ class Connection:
                 reply.headers = reply.headers[:1]
                 fill(reply, self.camera.scenario.replay["head"], self.camera)
         elif request.method == "SETUP":
-            track = next((each for each in ("video", "audio") if request.url == expected[each]), None)
+            # Two media at one URL are set up one after the other.
+            there = self.session.tracks if self.session else ()
+            track = next((each for each in ("video", "audio") if request.url == expected[each] and each not in there
+                          and (each == "video" or self.camera.audio)), None)
+            if track is None and request.url in (expected["video"], expected["audio"]):
+                reply.line = "RTSP/1.0 404 Not Found"
+                return
             if track is None:
                 self.camera.mistakes.append(f"SETUP {request.url}, neither {expected['video']} nor {expected['audio']}")
                 reply.line = "RTSP/1.0 404 Not Found"

@@ -193,8 +193,11 @@ StreamParser::Step StreamParser::read_frame(ByteView bytes) {
     // What may be a frame inside has not come far enough to tell. Its length bounds the wait.
     if (unsure < 4 + length) return Event::kNeedMore;
   }
+  // What follows may look like a boundary by chance, or not be there yet.
+  if (swallows_another(bytes.first(4 + length))) return begin_junk();
   channel_ = channel;
   frame_ = bytes.subspan(4, length);
+  if (known_.test(channel)) ssrcs_[channel] = ssrc_of(frame_);
   begin_ += 4 + length;
   return Event::kFrame;
 }
@@ -331,6 +334,32 @@ StreamParser::Look StreamParser::looks_like_frame(ByteView bytes) const {
   if (length < 8) return Look::kNo;
   if (bytes.size() < 5) return Look::kMore;
   return std::to_integer<unsigned>(bytes[4]) >> 6 == 2 ? Look::kYes : Look::kNo;
+}
+
+// Of RTP (RFC 3550 section 5.1), or of the reports of RTCP (section 6.4).
+std::optional<uint32_t> StreamParser::ssrc_of(ByteView packet) {
+  base::ByteReader in(packet);
+  const uint8_t version = in.u8() >> 6;
+  const uint8_t type = in.u8();
+  in.skip(type >= 192 && type <= 223 ? 2 : 6);
+  const uint32_t ssrc = in.u32();
+  if (!in.ok() || version != 2) return std::nullopt;
+  return ssrc;
+}
+
+bool StreamParser::swallows_another(ByteView frame) const {
+  constexpr size_t kLeast = 4 + 8;
+  for (size_t at = 4; at + kLeast <= frame.size(); ++at) {
+    const void* found = std::memchr(frame.data() + at, '$', frame.size() - at - kLeast + 1);
+    if (found == nullptr) return false;
+    at = static_cast<size_t>(static_cast<const std::byte*>(found) - frame.data());
+    const auto& expected = ssrcs_[std::to_integer<uint8_t>(frame[at + 1])];
+    if (expected && looks_like_frame(frame.subspan(at)) == Look::kYes &&
+        ssrc_of(frame.subspan(at + 4)) == expected) {
+      return true;
+    }
+  }
+  return false;
 }
 
 StreamParser::Look StreamParser::looks_like_boundary(ByteView bytes) const {
