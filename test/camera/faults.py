@@ -121,6 +121,7 @@ class Request(Fault):
         if self.active(number):
             text = self.text.replace("{url}", session.camera.url).replace("{trap}", str(session.connection.simulator.trap))
             session.connection.write(text.encode())
+            session.ending = session.ending or text.startswith("REDIRECT")
 
 
 class Sdp(Fault):

@@ -34,6 +34,7 @@ from camera.media import AUD, FILLER, PPS, SPS, Aac, FileH264, G711, H264, Opus,
 from camera.replay import fill
 from camera.scenario import load_all
 
+SLOW = 0.03  # seconds
 NOT_RECORDED = (SPS, PPS, AUD, FILLER)  # an MP4 keeps parameter sets elsewhere and drops the others
 
 
@@ -250,8 +251,9 @@ class TrackSender:
 
     def close(self):
         for each in self.sockets or ():
-            asyncio.get_running_loop().remove_reader(each)
-            each.close()
+            if each.fileno() >= 0:
+                asyncio.get_running_loop().remove_reader(each)
+                each.close()
 
     def rtp_time(self, media_time):
         if self.start is None:
@@ -321,6 +323,7 @@ class Session:
                 self.unit.damage(*packet.nals)
 
     sending = ()
+    ending = False  # what is sent may come too late
 
     def send(self, sender, data, rtcp=False):
         """Datagram or interleaved frame, through the faults of the wire."""
@@ -358,16 +361,23 @@ class Session:
         for hook in camera.hooks("sequenced"):
             packets = hook(self, sender, unit, number, packets)
         self.unit, self.sending = unit, packets
+        begin = time.monotonic()
         for packet in packets:
             self.send(sender, packet.encode())
+        if sender.channel is None and time.monotonic() - begin > SLOW:
+            # This machine was held up between packets for longer than a recorder waits for those that come in another order.
+            unit.damage()
+        if self.ending:
+            unit.required = False
         self.sending = ()
         camera.log(unit, number, self.number, utc)
 
-    def send_report(self, sender, media_time):
+    def send_report(self, sender, media_time, due):
+        """`due`: UTC of `media_time`. Both tracks tell it of one moment, however late they are sent."""
         mode = self.camera.reports
         if mode == "none":
             return
-        utc = time.time() + rtp.NTP_EPOCH
+        utc = due + rtp.NTP_EPOCH
         utc = {"1900": media_time, "1970": rtp.NTP_EPOCH + media_time, "local": utc + 2 * 3600,
                "steps": utc + 7 * (int(media_time) % 3)}.get(mode, utc)
         self.send(sender, rtp.sender_report(sender.ssrc, utc, sender.rtp_time(media_time)), True)
@@ -398,7 +408,7 @@ class Session:
             if sent % 10 == 5:
                 for sender in self.tracks.values():
                     if sender.start is not None:
-                        self.send_report(sender, sender.start + sent * period)
+                        self.send_report(sender, sender.start + sent * period, utc + sent * period)
             self.send_unit(unit, number, utc + sent * period + late)
             sent += 1
             while camera.audio and (camera.audio.number - first_audio) * camera.audio.samples / camera.audio.rate < sent * period:
@@ -571,7 +581,7 @@ class Connection:
         for at in range(0, len(data), size):
             self.writer.write(data[at:at + size])
             await self.writer.drain()
-            await asyncio.sleep(0.003)
+            await asyncio.sleep(0.003 if at < 30 * size else 0)
         rest, self.held = self.held, None
         self.write(rest)
 
