@@ -73,6 +73,7 @@ class Client final : public RtspSource, private SessionListener, private TrackLi
   void take_fingerprint();
   void on_readable();
   void on_datagrams(TrackKind kind, bool rtcp);
+  void receive_datagrams(TrackKind kind, bool rtcp);
   void tick();
   void settle();
   void check_media(SteadyTime now);
@@ -262,29 +263,34 @@ void Client::on_readable() {
 }
 
 void Client::on_datagrams(TrackKind kind, bool rtcp) {
-  auto& pair = pairs_[index_of(kind)];
-  if (!pair || stopped_) return;
+  if (!pairs_[index_of(kind)] || stopped_) return;
   now_ = clock_.steady();
   {
     const Busy busy(*this);
-    datagrams_->receive((rtcp ? pair->rtcp : pair->rtp).fd(),
-                        [&](base::ByteView packet, const PeerAddress& from) {
-                          TrackReceiver* receiver = receivers_[index_of(kind)].get();
-                          if (stopped_ || !receiver || !from.same_host(connection_->remote())) return;
-                          status_.bytes += packet.size();
-                          if (rtcp) {
-                            pair->rtcp_peer.set_port(from.port());
-                            return receiver->on_rtcp(packet, now_);
-                          }
-                          // The announced port is often a lie: the first valid packet tells (quirk U1).
-                          if (pair->latched && from.port() != pair->rtp_peer.port()) return on_oddity("U1");
-                          if (!receiver->on_rtp(packet, now_) || pair->latched) return;
-                          if (from.port() != pair->rtp_peer.port()) on_oddity("U1");
-                          pair->rtp_peer.set_port(from.port());
-                          pair->latched = true;
-                        });
+    receive_datagrams(kind, rtcp);
   }
   settle();
+}
+
+void Client::receive_datagrams(TrackKind kind, bool rtcp) {
+  auto& pair = pairs_[index_of(kind)];
+  if (!pair) return;
+  datagrams_->receive((rtcp ? pair->rtcp : pair->rtp).fd(),
+                      [&](base::ByteView packet, const PeerAddress& from) {
+                        TrackReceiver* receiver = receivers_[index_of(kind)].get();
+                        if (stopped_ || !receiver || !from.same_host(connection_->remote())) return;
+                        status_.bytes += packet.size();
+                        if (rtcp) {
+                          pair->rtcp_peer.set_port(from.port());
+                          return receiver->on_rtcp(packet, now_);
+                        }
+                        // The announced port is often a lie: the first valid packet tells (quirk U1).
+                        if (pair->latched && from.port() != pair->rtp_peer.port()) return on_oddity("U1");
+                        if (!receiver->on_rtp(packet, now_) || pair->latched) return;
+                        if (from.port() != pair->rtp_peer.port()) on_oddity("U1");
+                        pair->rtp_peer.set_port(from.port());
+                        pair->latched = true;
+                      });
 }
 
 void Client::on_send(base::ByteView bytes) {
@@ -399,7 +405,10 @@ void Client::tick() {
     const Busy busy(*this);
     session_->tick(now_);
     for (const auto& receiver : receivers_) {
-      if (receiver) receiver->advance(now_);
+      if (!receiver) continue;
+      // After a hold-up of this thread, what seems to be missing may be there to be read.
+      if (receiver->deadline()) receive_datagrams(receiver->kind(), false);
+      receiver->advance(now_);
     }
     if (session_->playing() && now_ >= report_due_) send_reports(now_);
   }
