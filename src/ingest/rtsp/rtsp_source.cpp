@@ -267,6 +267,8 @@ void Client::on_datagrams(TrackKind kind, bool rtcp) {
   now_ = clock_.steady();
   {
     const Busy busy(*this);
+    // After a hold-up of this thread the picture must not run ahead of the sound that waits beside it.
+    if (kind == TrackKind::kVideo && !rtcp) receive_datagrams(TrackKind::kAudio, false);
     receive_datagrams(kind, rtcp);
   }
   settle();
