@@ -446,8 +446,8 @@ struct BeforeMoof {
   uint32_t checksum = 0;
 };
 
-// What the disk lost or tore by a power cut is told from what was written by the checksum alone: any bytes may stand
-// in its place.
+// What the disk lost or tore by a power cut is told from what was written by the checksum alone: any bytes
+// may stand in its place.
 Status check_sum(ByteView object, const BeforeMoof& before, size_t moof_at, size_t end) {
   const size_t checksum_at = *before.checksum_at;
   const size_t start = std::min(before.segment_at.value_or(checksum_at), checksum_at);

@@ -65,6 +65,7 @@ class FaultyDisk final : public Disk {
     base::Status allocate(uint64_t size) override { return file_->allocate(size); }
     base::Status truncate(uint64_t size) override { return file_->truncate(size); }
     base::Status sync() override { return file_->sync(); }
+    base::Status rewrite(base::ByteView bytes) override { return file_->rewrite(bytes); }
     void drop_cache() override { file_->drop_cache(); }
     std::shared_ptr<const base::File> readable() const override { return file_->readable(); }
 
@@ -105,7 +106,19 @@ class RecorderTest : public ::testing::TestWithParam<store::Container> {
       recorder_ = std::make_unique<Recorder>(
           "front", options,
           RecorderEnvironment{
-              media_, disk_loop_, disk_, *store_, index_, *gaps_, base::system_clock(), {}, {}});
+              media_,
+              disk_loop_,
+              disk_,
+              *store_,
+              index_,
+              *gaps_,
+              base::system_clock(),
+              {},
+              {},
+              // Pauses are of no length, but synchronisation waits: the tests take no seconds.
+              [](net::EventLoop& loop, base::nanoseconds pause, std::function<void()> function) {
+                if (pause < CameraWriter::kSyncInterval) loop.post(std::move(function));
+              }});
       recorder_->start();
     });
     settle();
