@@ -27,8 +27,7 @@ void run_after(const RecorderEnvironment& environment, net::EventLoop& loop, bas
 
 struct Recorder::DiskSide : std::enable_shared_from_this<DiskSide> {
   DiskSide(const std::string& camera, const RecorderEnvironment& with, size_t max_name_length)
-      : writer(camera, with.disk, with.store, with.index, with.clock, max_name_length),
-        environment(with) {}
+      : writer(camera, with.disk, with.store, with.index, with.clock, max_name_length), environment(with) {}
 
   // Does an order. After one that failed they are ignored until the next resume().
   void attempt(const std::function<base::Status(CameraWriter&)>& work) {
@@ -153,8 +152,15 @@ void Recorder::resumed(const base::Result<ResumePoint>& point) {
   if (point->recorded_until) {
     // Where the recording really ends: less may have reached the disk than was sent to it.
     recorded_until_ = *point->recorded_until;
+    if (!started_) {
+      environment_.disk_loop.post([&gaps = environment_.gaps, camera = camera_, until = recorded_until_] {
+        if (auto done = gaps.forget_open(camera, until, kLeastGap); !done)
+          spdlog::warn("{}: {}", camera, done.error().to_string());
+      });
+    }
     begin_gap(next_reason_, next_text_.empty() ? "miharu was not running" : next_text_);
   }
+  started_ = true;
   state_ = RecorderStatus::State::kWaiting;
   ready_ = true;
   suspended_ = false;

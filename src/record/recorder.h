@@ -111,6 +111,7 @@ class Recorder final : public stream::PlacedListener, private SegmenterListener 
 
   Segmenter segmenter_;
   std::optional<stream::RunStart> run_;  // the placer's current run
+  bool started_ = false;                 // the disk side answered once
   bool ready_ = false;                   // the disk side answered: parts may be sent
   bool suspended_ = false;
   bool stopped_ = false;

@@ -163,8 +163,8 @@ uint64_t Retention::missing_free_bytes(bool disk_is_full) {
   if (options_.free_fraction)
     wanted = std::max(wanted, static_cast<uint64_t>(static_cast<double>(total) * *options_.free_fraction));
   if (disk_is_full) {
-    // A twentieth of a small disk is room enough, if each camera can reserve what it reserves and name an object
-    // besides; of a tiny one not more than half.
+    // A twentieth of a small disk is room enough, if each camera can reserve what it reserves and name an
+    // object besides; of a tiny one not more than half.
     const uint64_t reserved = (known_cameras().size() + 1) * CameraWriter::kPreallocateBytes;
     const uint64_t room = std::max(std::min(kLeastRoomBytes, total / 20), reserved);
     wanted = std::max(wanted, std::min(room, total / 2));

@@ -94,7 +94,8 @@ class FaultyDisk::File final : public record::DiskFile {
     Node& node = *node_;
     if (auto due = disk_.fail_if_due(Operation::kSync, node.path, &node); !due) {
       if (node.size > node.durable_size && disk_.dice_.once_in(2)) {
-        node.lost_from = node.lost_from < node.lost_to ? std::min(node.lost_from, node.durable_size) : node.durable_size;
+        node.lost_from =
+            node.lost_from < node.lost_to ? std::min(node.lost_from, node.durable_size) : node.durable_size;
         node.lost_to = node.size;
       }
       return due;
@@ -211,7 +212,8 @@ Status FaultyDisk::sync_directory(const fs::path& path) {
       return change.from.parent_path() == path || change.to.parent_path() == path;
     });
     changes.erase(changes.begin(), last.base());
-    if (changes.empty() && node->path.empty() && !node->grave.empty()) fs::remove(std::exchange(node->grave, {}));
+    if (changes.empty() && node->path.empty() && !node->grave.empty())
+      fs::remove(std::exchange(node->grave, {}));
   }
   forget_durable();
   return {};
@@ -269,7 +271,8 @@ std::string FaultyDisk::power_cut() {
 }
 
 void FaultyDisk::undo(Node& node) {
-  for (uint64_t keep = dice_.roll(node.changes.size() + 1); node.changes.size() > keep; node.changes.pop_back()) {
+  for (uint64_t keep = dice_.roll(node.changes.size() + 1); node.changes.size() > keep;
+       node.changes.pop_back()) {
     const Node::Change& change = node.changes.back();
     std::error_code error;
     if (change.from.empty()) {

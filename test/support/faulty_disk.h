@@ -1,5 +1,5 @@
-// A disk over a real folder that fails by a schedule of chance, and that forgets what was not synced when the power is
-// cut (the way of leveldb's FaultInjectionTestEnv, with torn blocks besides).
+// A disk over a real folder that fails by a schedule of chance, and that forgets what was not synced when the
+// power is cut (the way of leveldb's FaultInjectionTestEnv, with torn blocks besides).
 #pragma once
 
 #include <functional>
@@ -13,7 +13,8 @@
 
 namespace miharu::test {
 
-// All chance of a run comes from one of these. Not std::uniform_int_distribution: its numbers differ between libraries.
+// All chance of a run comes from one of these. Not std::uniform_int_distribution: its numbers differ between
+// libraries.
 class Dice {
  public:
   explicit Dice(uint64_t seed) : engine_(seed) {}
@@ -28,16 +29,29 @@ class Dice {
   std::mt19937_64 engine_;
 };
 
-// Single-threaded, as the run is. It assumes of the file system below what ext4, XFS and btrfs give: a rename is whole
-// or did not happen, an entry is durable once its folder was synced, bytes once their file was.
+// Single-threaded, as the run is. It assumes of the file system below what ext4, XFS and btrfs give: a rename
+// is whole or did not happen, an entry is durable once its folder was synced, bytes once their file was.
 class FaultyDisk final : public record::Disk {
  public:
-  enum class Operation : uint8_t { kCreate, kOpen, kMakeDirectories, kRename, kSyncDirectory, kRemove, kAllocate, kAppend, kTruncate, kSync, kRewrite };
+  enum class Operation : uint8_t {
+    kCreate,
+    kOpen,
+    kMakeDirectories,
+    kRename,
+    kSyncDirectory,
+    kRemove,
+    kAllocate,
+    kAppend,
+    kTruncate,
+    kSync,
+    kRewrite
+  };
   struct Listener {
     virtual ~Listener() = default;
     // 0, or the errno with which the operation is to fail. An append then writes a part of its bytes.
     virtual int fault(Operation operation, const std::filesystem::path& path) = 0;
-    // An append that succeeded: these bytes end at `end` of the file. `file` stays its number whatever its name becomes.
+    // An append that succeeded: these bytes end at `end` of the file. `file` stays its number whatever its
+    // name becomes.
     virtual void wrote(uint64_t file, uint64_t end, base::ByteView bytes) = 0;
   };
 
@@ -51,7 +65,8 @@ class FaultyDisk final : public record::Disk {
   base::Status sync_directory(const std::filesystem::path& path) override;
   base::Status remove(const std::filesystem::path& path) override;
 
-  // Makes the folder look as after a power cut. No file may be open any more. Gives what it did, for a person.
+  // Makes the folder look as after a power cut. No file may be open any more. Gives what it did, for a
+  // person.
   std::string power_cut();
   // The process ended: what was written stays in the page cache and will reach the disk.
   void process_ended();
@@ -72,11 +87,12 @@ class FaultyDisk final : public record::Disk {
   struct Node {
     uint64_t number = 0;
     bool fault = false;
-    std::filesystem::path path;      // as it is now; empty when removed
+    std::filesystem::path path;  // as it is now; empty when removed
     uint64_t size = 0;
     uint64_t allocated = 0;
     uint64_t durable_size = 0;
-    // After a sync that failed its pages count as clean but are not on disk: these bytes, unless written again.
+    // After a sync that failed its pages count as clean but are not on disk: these bytes, unless written
+    // again.
     uint64_t lost_from = UINT64_MAX;
     uint64_t lost_to = 0;
     base::ByteVector cut_tail;  // durable bytes behind `size`, cut off by a truncation that is not synced

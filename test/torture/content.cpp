@@ -44,9 +44,10 @@ base::ByteVector make_payload(const FrameId& id) {
   for (unsigned i = 0; i < 5; ++i) bytes.push_back(digit(i < 4 ? id.number >> 7 * i : id.number >> 28));
   for (unsigned i = 0; i < 4; ++i) bytes.push_back(digit(id.size_bytes >> 7 * i));
   // xorshift64*, seeded by all of the identity.
-  uint64_t state = (uint64_t{id.camera} << 56 | uint64_t{id.video} << 55 | uint64_t{id.number} << 20 | id.size_bytes) *
-                       0x9E3779B97F4A7C15U |
-                   1;
+  uint64_t state =
+      (uint64_t{id.camera} << 56 | uint64_t{id.video} << 55 | uint64_t{id.number} << 20 | id.size_bytes) *
+          0x9E3779B97F4A7C15U |
+      1;
   while (bytes.size() < id.size_bytes) {
     state ^= state >> 12;
     state ^= state << 25;
@@ -68,7 +69,8 @@ std::vector<FrameId> find_payloads(base::ByteView bytes, std::vector<std::string
     }
     const base::ByteVector wanted = make_payload(*id);
     if (!std::equal(wanted.begin(), wanted.end(), bytes.begin() + static_cast<ptrdiff_t>(at))) {
-      broken->push_back(fmt::format("{} frame {} is not what was recorded", id->video ? "video" : "audio", id->number));
+      broken->push_back(
+          fmt::format("{} frame {} is not what was recorded", id->video ? "video" : "audio", id->number));
       return;
     }
     ids.push_back(*id);

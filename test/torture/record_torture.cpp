@@ -1,5 +1,5 @@
-// Records cameras for hours of virtual time over a disk that fails, fills, stalls and loses its power, through
-// the real recorder, and compares every frame of the store with what was recorded: docs/testing.md.
+// Records cameras for hours of virtual time over a disk that fails, fills, stalls and loses its power,
+// through the real recorder, and compares every frame of the store with what was recorded: docs/testing.md.
 //
 //   record_torture [--seed N] [--seconds S] [--hours H] [--folder DIR] [--verbose]
 //
@@ -36,8 +36,8 @@ using test::FaultyDisk;
 
 constexpr uint64_t kMaxQueued = 1 << 20;
 constexpr uint64_t kKeepBytes = 24 << 20;
-// From the end of a trouble until frames must be recorded again: the longest pause, the longest group of pictures
-// behind it, and what is pending in a part.
+// From the end of a trouble until frames must be recorded again: the longest pause, the longest group of
+// pictures behind it, and what is pending in a part.
 constexpr seconds kForgiven{30 + 13 + 3};
 
 struct Options {
@@ -83,12 +83,16 @@ struct Actor {
 class Torture final : public FaultyDisk::Listener {
  public:
   explicit Torture(const Options& options)
-      : options_(options), dice_(options.seed), root_(options.folder / "store"), disk_(options.folder / "disk", dice_, *this) {
+      : options_(options),
+        dice_(options.seed),
+        root_(options.folder / "store"),
+        disk_(options.folder / "disk", dice_, *this) {
     clock_ = std::make_unique<test::ManualClock>(base::from_unix_ms(1'795'230'000'000));
     const size_t count = 2 + dice_.roll(3);
     for (size_t i = 0; i < count; ++i)
-      actors_.push_back(std::make_unique<Actor>(
-          *this, static_cast<uint8_t>(i), dice_.once_in(2) ? store::Container::kFmp4 : store::Container::kMpegTs));
+      actors_.push_back(
+          std::make_unique<Actor>(*this, static_cast<uint8_t>(i),
+                                  dice_.once_in(2) ? store::Container::kFmp4 : store::Container::kMpegTs));
   }
 
   bool run();
@@ -122,7 +126,7 @@ class Torture final : public FaultyDisk::Listener {
   void poll();
   void maybe_start_trouble();
   void end_trouble();
-  void retain(bool full);
+  void retain();
   void excuse(Actor& actor, nanoseconds from_now);
   void excuse_all(nanoseconds from_now) {
     for (const auto& actor : actors_) excuse(*actor, from_now);
@@ -174,8 +178,8 @@ class Torture final : public FaultyDisk::Listener {
 
   std::deque<std::string> last_notes_;
   std::vector<std::string> failures_;
-  uint64_t faults_ = 0, kills_ = 0, cuts_ = 0, stops_ = 0, stalls_ = 0, troubles_ = 0, checks_ = 0, deleted_ = 0, steps_back_ = 0,
-           mounts_ = 0, overflows_ = 0, unreadable_ = 0;
+  uint64_t faults_ = 0, kills_ = 0, cuts_ = 0, stops_ = 0, stalls_ = 0, troubles_ = 0, checks_ = 0,
+           deleted_ = 0, steps_back_ = 0, mounts_ = 0, overflows_ = 0, unreadable_ = 0;
 };
 
 Actor::Actor(Torture& of, uint8_t number, store::Container container)
@@ -210,7 +214,8 @@ void Actor::step(Dice& dice, UtcTime now) {
   if (!sending) begin_session(dice, now);
   if (next_frame < now - seconds(1)) {  // it was silent inside of its run
     // Its next key frame comes that much later.
-    if (torture.now() - (now - next_frame) < excused_until) excused_until = std::max(excused_until, torture.now() + seconds(16));
+    if (torture.now() - (now - next_frame) < excused_until)
+      excused_until = std::max(excused_until, torture.now() + seconds(16));
     next_frame = now;
     next_sound = std::max(next_sound, now);
   }
@@ -223,28 +228,34 @@ void Actor::step(Dice& dice, UtcTime now) {
       busy_since = torture.now();
       next_sound = std::max(next_sound, next_frame);
     }
-    const size_t size = kHeadBytes + frame_bytes / 2 + dice.roll(frame_bytes) + (dice.once_in(500) ? 40'000 : 0);
+    const size_t size =
+        kHeadBytes + frame_bytes / 2 + dice.roll(frame_bytes) + (dice.once_in(500) ? 40'000 : 0);
     TrueFrame& frame = truth.fed(static_cast<uint32_t>(size), next_frame + composition, torture.now());
     frame.excused = torture.now() < excused_until || !torture.resumed_once(*this);
-    if (frame.excused && !torture.resumed_once(*this)) excused_until = std::max(excused_until, torture.now() + seconds(15));
+    if (frame.excused && !torture.resumed_once(*this))
+      excused_until = std::max(excused_until, torture.now() + seconds(15));
     media::FrameBuilder builder;
     builder.append_u32(static_cast<uint32_t>(size + 1));
     const std::byte head{static_cast<unsigned char>(key ? 0x65 : 0x41)};
     builder.append({&head, 1});
     builder.append(make_payload({truth.number(), true, frame.number, frame.size_bytes}));
     const int64_t ticks = next_frame.time_since_epoch() / milliseconds(1) * 90;
-    recorder->on_placed({builder.finish({video, ticks, ticks, torture.clock().steady(), key, false}), next_frame, next_frame + composition});
+    recorder->on_placed({builder.finish({video, ticks, ticks, torture.clock().steady(), key, false}),
+                         next_frame, next_frame + composition});
     if (!audio) continue;
-    for (; next_sound < next_frame + milliseconds(100); next_sound += nanoseconds(1024 * 1'000'000'000LL / 48000)) {
+    for (; next_sound < next_frame + milliseconds(100);
+         next_sound += nanoseconds(1024 * 1'000'000'000LL / 48000)) {
       const FrameId id = truth.fed_sound(static_cast<uint32_t>(kHeadBytes + dice.roll(60)), next_sound);
       builder.append(make_payload(id));
-      recorder->on_placed({builder.finish({audio, 0, 0, torture.clock().steady(), true, false}), next_sound, next_sound});
+      recorder->on_placed(
+          {builder.finish({audio, 0, 0, torture.clock().steady(), true, false}), next_sound, next_sound});
     }
   }
 }
 
 int Torture::fault(FaultyDisk::Operation operation, const fs::path& path) {
-  const bool in_trouble = trouble_error_ != 0 && (trouble_operations_ >> static_cast<unsigned>(operation) & 1) != 0;
+  const bool in_trouble =
+      trouble_error_ != 0 && (trouble_operations_ >> static_cast<unsigned>(operation) & 1) != 0;
   const std::string text = path.string();
   Actor* whose = nullptr;
   for (const auto& actor : actors_) {
@@ -258,7 +269,8 @@ int Torture::fault(FaultyDisk::Operation operation, const fs::path& path) {
   }
   if (error == 0) return 0;
   ++faults_;
-  note(fmt::format("fault {} at {} of {}", error, static_cast<int>(operation), path.filename().string().substr(0, 50)));
+  note(fmt::format("fault {} at {} of {}", error, static_cast<int>(operation),
+                   path.filename().string().substr(0, 50)));
   if (whose) {
     excuse(*whose, kForgiven);
   } else {
@@ -269,8 +281,9 @@ int Torture::fault(FaultyDisk::Operation operation, const fs::path& path) {
 
 // What is not written yet may be lost by a fault now, and what comes until the recorder tries again.
 void Torture::excuse(Actor& actor, nanoseconds from_now) {
-  for (auto frame = actor.truth.frames().rbegin(); frame != actor.truth.frames().rend() && frame->number >= actor.truth.written_to; ++frame)
-    frame->excused = true;
+  auto& frames = actor.truth.frames();
+  for (auto each = frames.lower_bound(actor.truth.written_to); each != frames.end(); ++each)
+    each->second.excused = true;
   actor.excused_until = std::max(actor.excused_until, now() + from_now);
 }
 
@@ -286,10 +299,11 @@ void Torture::wrote(uint64_t file, uint64_t end, base::ByteView bytes) {
     for (uint32_t number = truth.written_to; number < id.number; ++number) {
       const TrueFrame* skipped = truth.find(number);
       if (skipped && !skipped->excused && !skipped->written)
-        fail(fmt::format("{}: frame {} (fed at {:.1f}) was not recorded though nothing was wrong", truth.name(), number,
-                         std::chrono::duration<double>(skipped->fed).count() - 3600));
+        fail(fmt::format("{}: frame {} (fed at {:.1f}) was not recorded though nothing was wrong",
+                         truth.name(), number, std::chrono::duration<double>(skipped->fed).count() - 3600));
     }
-    if (id.number < truth.written_to) fail(fmt::format("{}: frame {} is written too late", truth.name(), id.number));
+    if (id.number < truth.written_to)
+      fail(fmt::format("{}: frame {} is written too late", truth.name(), id.number));
     truth.written_to = id.number + 1;
     frame->written = true;
     frame->file = file;
@@ -319,8 +333,16 @@ void Torture::start_process() {
   retention_ = std::make_unique<record::Retention>(*store_, *clock_, keep);
   for (const auto& actor : actors_) {
     record::RecorderEnvironment environment{
-        *media_, *disk_loop_, disk_, *store_, *index_, *gaps_, *clock_,
-        [this](const std::string& camera, UtcTime start, uint64_t bytes) { retention_->added(camera, start, bytes); },
+        *media_,
+        *disk_loop_,
+        disk_,
+        *store_,
+        *index_,
+        *gaps_,
+        *clock_,
+        [this](const std::string& camera, UtcTime start, uint64_t bytes) {
+          retention_->added(camera, start, bytes);
+        },
         [this] { full_ = true; },
         [this](net::EventLoop& loop, nanoseconds pause, std::function<void()> function) {
           timers_.push_back({now() + pause, &loop, std::move(function)});
@@ -372,7 +394,7 @@ void Torture::kill() {
   drop_process();
   disk_.process_ended();
   for (const auto& actor : actors_) {
-    for (TrueFrame& frame : actor->truth.frames()) {
+    for (auto& [number, frame] : actor->truth.frames()) {
       if (!frame.written) {
         frame.excused = true;
       } else if (!frame.gone && !frame.luck) {
@@ -388,14 +410,16 @@ void Torture::cut_power() {
   take_back_gap_log(true);
   drop_process();
   for (const auto& actor : actors_) {
-    for (TrueFrame& frame : actor->truth.frames()) {
+    for (auto& [number, frame] : actor->truth.frames()) {
       frame.excused = frame.excused || !frame.written;
       if (!frame.written || frame.gone || frame.luck) continue;
-      const bool old = disk_time_ - frame.written_at > record::CameraWriter::kSyncInterval + milliseconds(300) &&
-                       !disk_.had_fault(frame.file);
+      const bool old =
+          disk_time_ - frame.written_at > record::CameraWriter::kSyncInterval + milliseconds(300) &&
+          !disk_.had_fault(frame.file);
       const bool durable = disk_.is_durable(frame.file, frame.file_end);
       if (old && !durable)
-        fail(fmt::format("{}: frame {} was not synced within 10 s, but after {:.1f} s it is not", actor->truth.name(), frame.number,
+        fail(fmt::format("{}: frame {} was not synced within 10 s, but after {:.1f} s it is not",
+                         actor->truth.name(), frame.number,
                          std::chrono::duration<double>(disk_time_ - frame.written_at).count()));
       frame.promised = durable;
       frame.luck = !durable;
@@ -421,9 +445,10 @@ void Torture::stop_cleanly() {
   if (left > 0) fail("a recorder did not stop");
   for (const auto& actor : actors_) {
     if (!was_stalled && now() >= actor->excused_until) {
-      for (const TrueFrame& frame : actor->truth.frames()) {
+      for (const auto& [number, frame] : actor->truth.frames()) {
         if (!frame.written && !frame.excused)
-          fail(fmt::format("{}: frame {} was not recorded by a clean stop", actor->truth.name(), frame.number));
+          fail(fmt::format("{}: frame {} was not recorded by a clean stop", actor->truth.name(),
+                           frame.number));
       }
       if (fs::exists(root_ / "tmp")) {
         for (const auto& entry : fs::directory_iterator(root_ / "tmp")) {
@@ -432,7 +457,7 @@ void Torture::stop_cleanly() {
         }
       }
     }
-    for (TrueFrame& frame : actor->truth.frames()) {
+    for (auto& [number, frame] : actor->truth.frames()) {
       frame.excused = frame.excused || !frame.written;
       if (frame.written && !frame.gone && !frame.luck) frame.promised = true;
     }
@@ -447,7 +472,8 @@ void Torture::poll() {
   while (true) {
     const bool disk_first = !stalled_ && dice_.once_in(2);
     size_t done = disk_first ? disk_loop_->context().poll_one() : media_->context().poll_one();
-    if (done == 0) done = disk_first ? media_->context().poll_one() : stalled_ ? 0 : disk_loop_->context().poll_one();
+    if (done == 0)
+      done = disk_first ? media_->context().poll_one() : stalled_ ? 0 : disk_loop_->context().poll_one();
     if (done == 0) return;
   }
 }
@@ -503,11 +529,13 @@ void Torture::maybe_start_trouble() {
   } else if (what < 75) {
     static constexpr int kErrors[] = {ENOSPC, EIO, EROFS};
     trouble_error_ = kErrors[dice_.roll(3)];
-    trouble_operations_ = dice_.once_in(2) ? ~uint64_t{0} : uint64_t{1} << dice_.roll(11) | uint64_t{1} << dice_.roll(11);
+    trouble_operations_ =
+        dice_.once_in(2) ? ~uint64_t{0} : uint64_t{1} << dice_.roll(11) | uint64_t{1} << dice_.roll(11);
     trouble_chance_ = dice_.once_in(2) ? 1 : 3;
     trouble_of_ = dice_.once_in(2) ? nullptr : actors_[dice_.roll(actors_.size())].get();
     trouble_until_ = now() + milliseconds(dice_.between(10, dice_.once_in(3) ? 90'000 : 3'000));
-    note(fmt::format("trouble {} of {} for {:.1f} s", trouble_error_, trouble_of_ ? trouble_of_->truth.name() : "all",
+    note(fmt::format("trouble {} of {} for {:.1f} s", trouble_error_,
+                     trouble_of_ ? trouble_of_->truth.name() : "all",
                      std::chrono::duration<double>(trouble_until_ - now()).count()));
     ++troubles_;
   } else if (what < 78) {
@@ -522,7 +550,8 @@ void Torture::maybe_start_trouble() {
     excuse_all(trouble_until_ - now() + kForgiven);
   } else if (what < 92) {
     Actor& actor = *actors_[dice_.roll(actors_.size())];
-    static constexpr RunReason kReasons[] = {RunReason::kCameraLost, RunReason::kParameters, RunReason::kOperator};
+    static constexpr RunReason kReasons[] = {RunReason::kCameraLost, RunReason::kParameters,
+                                             RunReason::kOperator};
     if (dice_.once_in(3)) {  // it only falls silent
       actor.silent_until = now() + milliseconds(dice_.between(500, 30'000));
     } else {
@@ -540,7 +569,7 @@ void Torture::maybe_start_trouble() {
   }
 }
 
-void Torture::retain(bool full) {
+void Torture::retain() {
   next_retention_ = now() + seconds(60);
   if (unmounted_) return;
   check(false);
@@ -577,7 +606,9 @@ void Torture::retain(bool full) {
       deleted_bytes += object.name.size_bytes();
       if (!newest_deleted || object.name.start > *newest_deleted) last_deleted_bytes = 0;
       newest_deleted = std::max(newest_deleted.value_or(object.name.start), object.name.start);
-      if (object.name.start == *newest_deleted) last_deleted_bytes = std::max(last_deleted_bytes, object.name.size_bytes());
+      if (object.name.start == *newest_deleted)
+        last_deleted_bytes = std::max(last_deleted_bytes, object.name.size_bytes());
+      truth.deleted[object.name.seq] = object.name.seq + object.name.chunks.size();
       for (const FrameId& id : object.video) {
         if (TrueFrame* frame = truth.find(id.number)) frame->gone = true;
       }
@@ -586,26 +617,19 @@ void Torture::retain(bool full) {
   }
   if (after > kKeepBytes) fail(fmt::format("retention keeps {} bytes of {} allowed", after, kKeepBytes));
   if (newest_deleted && oldest_kept && *newest_deleted > *oldest_kept)
-    fail(fmt::format("retention deleted what began at {} and kept what began at {}", base::format_rfc3339(*newest_deleted),
-                     base::format_rfc3339(*oldest_kept)));
+    fail(fmt::format("retention deleted what began at {} and kept what began at {}",
+                     base::format_rfc3339(*newest_deleted), base::format_rfc3339(*oldest_kept)));
   if (deleted_bytes > 0 && before - (deleted_bytes - last_deleted_bytes) <= kKeepBytes)
-    fail(fmt::format("retention deleted {} bytes of {}, the newest of them {}", deleted_bytes, before, last_deleted_bytes));
-  (void)full;
-  // Frames before the oldest object that were never recorded are of no interest either.
+    fail(fmt::format("retention deleted {} bytes of {}, the newest of them {}", deleted_bytes, before,
+                     last_deleted_bytes));
   for (const auto& actor : actors_) {
     CameraTruth& truth = actor->truth;
-    uint32_t oldest = truth.written_to;
-    for (const TrueFrame& frame : truth.frames()) {
-      if (frame.written && !frame.gone) {
-        oldest = std::min(oldest, frame.number);
-        break;
-      }
+    // Nothing is asked any more of frames that were never recorded.
+    for (auto& [number, frame] : truth.frames()) {
+      if (number >= truth.written_to) break;
+      frame.gone |= !frame.written;
     }
-    for (TrueFrame& frame : truth.frames()) {
-      if (frame.number >= oldest) break;
-      frame.gone = true;
-    }
-    truth.forget_before(oldest);
+    truth.forget_gone();
   }
 }
 
@@ -626,7 +650,8 @@ void Torture::step() {
   for (const auto& actor : actors_) actor->step(dice_, clock_->utc());
   for (const auto& actor : actors_) {
     const auto status = actor->recorder->status();
-    if (status.queued_bytes > kMaxQueued) fail(fmt::format("{} bytes wait for the disk", status.queued_bytes));
+    if (status.queued_bytes > kMaxQueued)
+      fail(fmt::format("{} bytes wait for the disk", status.queued_bytes));
     // Only a queue that is as good as full may drop.
     if (stalled_ && status.queued_bytes > kMaxQueued - (kMaxQueued / 4)) {
       if (now() >= actor->excused_until) ++overflows_;
@@ -637,9 +662,9 @@ void Torture::step() {
   check_progress();
   if (full_ && now() >= next_retention_ - seconds(55)) {
     full_ = false;
-    if (healthy()) retain(true);
+    if (healthy()) retain();
   }
-  if (now() >= next_retention_) retain(false);
+  if (now() >= next_retention_) retain();
   if (now() >= next_event_ && !stalled_) maybe_start_trouble();
 }
 
@@ -650,9 +675,10 @@ void Torture::check_progress() {
     if (!actor->in_run || now() < actor->excused_until || now() < actor->busy_since + seconds(3)) continue;
     const TrueFrame* frame = actor->truth.find(actor->truth.written_to);
     if (!frame || frame->excused || now() - frame->fed < milliseconds(2500)) continue;
-    if (now() < actor->silent_until || now() - actor->truth.frames().back().fed > milliseconds(200)) continue;
-    fail(fmt::format("{}: frame {} is not on disk {} ms after it came, though nothing is wrong", actor->truth.name(), frame->number,
-                     (now() - frame->fed) / milliseconds(1)));
+    if (now() < actor->silent_until || now() - actor->truth.frames().rbegin()->second.fed > milliseconds(200))
+      continue;
+    fail(fmt::format("{}: frame {} is not on disk {} ms after it came, though nothing is wrong",
+                     actor->truth.name(), frame->number, (now() - frame->fed) / milliseconds(1)));
   }
 }
 
@@ -679,18 +705,13 @@ void Torture::check(bool read_all) {
       if (!file.starts_with(actor->truth.name() + "_")) continue;
       unfinished |= file.ends_with(".part");
       if (!file.ends_with(".bad")) continue;
-      // Only what a power cut left may be unreadable from its first byte; the frames that are missing then are judged
-      // as all others.
+      // Only what a power cut left may be unreadable from its first byte; the frames that are missing then
+      // are judged as all others.
       if (!may_be_unreadable_) fail("put aside: " + file);
       ++unreadable_;
       fs::remove(entry.path());
     }
-    std::vector<bool> promised;
-    if (unfinished) {
-      for (TrueFrame& frame : actor->truth.frames()) promised.push_back(std::exchange(frame.promised, false));
-    }
-    for (const std::string& text : check_camera(*store, actor->truth, read_all)) fail(text);
-    for (size_t i = 0; i < promised.size(); ++i) actor->truth.frames()[i].promised = promised[i];
+    for (const std::string& text : check_camera(*store, actor->truth, read_all, unfinished)) fail(text);
     check_gaps(*actor);
   }
   may_be_unreadable_ = may_be_unreadable_ && now() < gaps_trusted_from_ + seconds(120);
@@ -700,13 +721,15 @@ void Torture::check_gaps(Actor& actor) {
   if (!gaps_) return;
   std::vector<const CheckedObject*> order;
   for (const auto& [key, object] : actor.truth.objects) order.push_back(&object);
-  std::sort(order.begin(), order.end(), [](const auto* a, const auto* b) { return a->name.seq < b->name.seq; });
+  std::sort(order.begin(), order.end(),
+            [](const auto* a, const auto* b) { return a->name.seq < b->name.seq; });
   for (size_t i = 1; i < order.size(); ++i) {
     const store::ObjectName& before = order[i - 1]->name;
     const store::ObjectName& after = order[i]->name;
     if (after.seq != before.seq + before.chunks.size()) continue;
     if (after.start - before.end() <= milliseconds(2100)) continue;
-    const TrueFrame* first = order[i]->video.empty() ? nullptr : actor.truth.find(order[i]->video.front().number);
+    const TrueFrame* first =
+        order[i]->video.empty() ? nullptr : actor.truth.find(order[i]->video.front().number);
     if (!first || first->fed < gaps_trusted_from_) continue;
     const auto rows = gaps_->find(actor.truth.name(), before.end(), after.start);
     if (!rows) {
@@ -715,30 +738,36 @@ void Torture::check_gaps(Actor& actor) {
     }
     UtcTime covered = before.end() + milliseconds(200);
     for (const record::Gap& gap : *rows) {
-      if (gap.start <= covered + milliseconds(200)) covered = std::max(covered, gap.end.value_or(after.start));
+      if (gap.start <= covered + milliseconds(200))
+        covered = std::max(covered, gap.end.value_or(after.start));
       if (gap.text.empty()) fail(actor.truth.name() + ": a gap without a text");
     }
-    if (covered + milliseconds(200) < after.start)
-    {
+    if (covered + milliseconds(200) < after.start) {
       std::string log;
       for (const record::Gap& gap : *rows)
         log += fmt::format(" {} to {} ({})", base::format_rfc3339(gap.start),
                            gap.end ? base::format_rfc3339(*gap.end) : "now", gap.text);
-      fail(fmt::format("{}: the gap from {} to {} is not in the log:{}", actor.truth.name(), base::format_rfc3339(before.end()),
-                       base::format_rfc3339(after.start), log));
+      fail(fmt::format("{}: the gap from {} to {} is not in the log:{}", actor.truth.name(),
+                       base::format_rfc3339(before.end()), base::format_rfc3339(after.start), log));
     }
   }
 }
 
 void Torture::fail(const std::string& text) {
-  if (failures_.size() < 20) failures_.push_back(fmt::format("{} (+{:.1f} s) {}", base::format_rfc3339(clock_->utc()), std::chrono::duration<double>(now()).count() - 3600, text));
+  if (failures_.size() < 20)
+    failures_.push_back(fmt::format("{} (+{:.1f} s) {}", base::format_rfc3339(clock_->utc()),
+                                    std::chrono::duration<double>(now()).count() - 3600, text));
 }
 
 bool Torture::run() {
   const auto began = std::chrono::steady_clock::now();
-  const auto elapsed = [&began] { return std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count(); };
+  const auto elapsed = [&began] {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
+  };
   const nanoseconds start = now();
-  const auto end = start + std::chrono::duration_cast<nanoseconds>(std::chrono::duration<double, std::ratio<3600>>(std::min(options_.hours, 1e6)));
+  const auto end =
+      start + std::chrono::duration_cast<nanoseconds>(
+                  std::chrono::duration<double, std::ratio<3600>>(std::min(options_.hours, 1e6)));
   next_event_ = start + seconds(20);
   next_retention_ = start + seconds(60);
   start_process();
@@ -747,8 +776,9 @@ bool Torture::run() {
     for (int i = 0; i < 50 && failures_.empty(); ++i) step();
     if (elapsed() - told >= 60) {
       told = elapsed();
-      fmt::print("{:.0f} s: {:.1f} h recorded, {} faults, {} kills, {} power cuts, {} stops, {} stalls\n", told,
-                 std::chrono::duration<double>(now() - start).count() / 3600, faults_, kills_, cuts_, stops_, stalls_);
+      fmt::print("{:.0f} s: {:.1f} h recorded, {} faults, {} kills, {} power cuts, {} stops, {} stalls\n",
+                 told, std::chrono::duration<double>(now() - start).count() / 3600, faults_, kills_, cuts_,
+                 stops_, stalls_);
       std::fflush(stdout);
     }
   }
@@ -764,11 +794,14 @@ bool Torture::run() {
   if (usage.ru_maxrss > 400 * 1024) fail(fmt::format("the program took {} MB", usage.ru_maxrss / 1024));
   uint64_t fed = 0;
   for (const auto& actor : actors_) fed += actor->truth.next();
-  fmt::print("seed {}: {:.1f} h of {} cameras in {:.0f} s, {} frames, {} disk operations, {} faults, {} troubles, {} stalls, {} overflows, {} kills, "
-             "{} power cuts, {} stops, {} clock steps, {} missing mounts, {} objects deleted, {} checks, {} unreadable, {} MB\n",
-             options_.seed, std::chrono::duration<double>(now() - start).count() / 3600, actors_.size(), elapsed(), fed,
-             disk_.operations(), faults_, troubles_, stalls_, overflows_, kills_, cuts_, stops_, steps_back_, mounts_, deleted_, checks_, unreadable_,
-             usage.ru_maxrss / 1024);
+  fmt::print(
+      "seed {}: {:.1f} h of {} cameras in {:.0f} s, {} frames, {} disk operations, {} faults, {} troubles, "
+      "{} stalls, {} overflows, {} kills, "
+      "{} power cuts, {} stops, {} clock steps, {} missing mounts, {} objects deleted, {} checks, {} "
+      "unreadable, {} MB\n",
+      options_.seed, std::chrono::duration<double>(now() - start).count() / 3600, actors_.size(), elapsed(),
+      fed, disk_.operations(), faults_, troubles_, stalls_, overflows_, kills_, cuts_, stops_, steps_back_,
+      mounts_, deleted_, checks_, unreadable_, usage.ru_maxrss / 1024);
   if (failures_.empty()) return true;
   fmt::print("what happened last:\n");
   for (const std::string& text : last_notes_) fmt::print("  {}\n", text);
@@ -793,7 +826,8 @@ int main_with(int argc, char** argv) {
     } else if (argument == "--verbose") {
       options.verbose = true;
     } else {
-      fmt::print(stderr, "usage: record_torture [--seed N] [--seconds S] [--hours H] [--folder DIR] [--verbose]\n");
+      fmt::print(stderr,
+                 "usage: record_torture [--seed N] [--seconds S] [--hours H] [--folder DIR] [--verbose]\n");
       return 2;
     }
   }

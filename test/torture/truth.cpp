@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <set>
 
 #include <fmt/format.h>
 
@@ -19,11 +20,13 @@ using Wrong = std::vector<std::string>;
 uint64_t stamp_of(const std::filesystem::path& path) {
   struct stat info {};
   if (::stat(path.c_str(), &info) != 0) return 0;
-  return static_cast<uint64_t>(info.st_mtim.tv_sec) * 1'000'000'007U + static_cast<uint64_t>(info.st_mtim.tv_nsec) +
-         static_cast<uint64_t>(info.st_size) * 31 + info.st_ino * 1'000'003U;
+  return static_cast<uint64_t>(info.st_mtim.tv_sec) * 1'000'000'007U +
+         static_cast<uint64_t>(info.st_mtim.tv_nsec) + static_cast<uint64_t>(info.st_size) * 31 +
+         info.st_ino * 1'000'003U;
 }
 
-CheckedObject read_object(store::DirectoryStore& store, const std::string& key, uint64_t stamp, Wrong& wrong) {
+CheckedObject read_object(store::DirectoryStore& store, const std::string& key, uint64_t stamp,
+                          Wrong& wrong) {
   CheckedObject object;
   object.stamp = stamp;
   auto name = store::decode_name(std::string_view(key).substr(key.rfind('/') + 1));
@@ -40,8 +43,9 @@ CheckedObject read_object(store::DirectoryStore& store, const std::string& key, 
   Wrong found;
   uint64_t frames = 0;
   found = record::check_object(*name, *bytes, &frames);
-  const auto ids = name->container == store::Container::kFmp4 ? find_payloads(*bytes, &found)
-                                                              : find_payloads(unpack_mpegts(*bytes, &found), &found);
+  const auto ids = name->container == store::Container::kFmp4
+                       ? find_payloads(*bytes, &found)
+                       : find_payloads(unpack_mpegts(*bytes, &found), &found);
   for (const FrameId& id : ids) (id.video ? object.video : object.sound).push_back(id);
   // Pictures that are none of ours would be counted here.
   if (frames != object.video.size())
@@ -78,14 +82,15 @@ void check_video(const std::string& key, const CheckedObject& object, CameraTrut
 }
 
 // The sound of one run, `objects` in order.
-void check_sound(const std::vector<const CheckedObject*>& objects, const std::string& key, const CameraTruth& truth,
-                 CameraTruth& frames, Wrong& wrong) {
+void check_sound(const std::vector<const CheckedObject*>& objects, const std::string& key,
+                 const CameraTruth& truth, CameraTruth& frames, Wrong& wrong) {
   std::optional<uint32_t> before;
   for (const CheckedObject* object : objects) {
     for (const FrameId& id : object->sound) {
       const TrueSound* sound = truth.sound(id.number);
       if (id.camera != truth.number() || (sound && sound->size_bytes != id.size_bytes))
-        wrong.push_back(fmt::format("{}: sound {} of camera {} does not belong here", key, id.number, id.camera));
+        wrong.push_back(
+            fmt::format("{}: sound {} of camera {} does not belong here", key, id.number, id.camera));
       if (before && id.number != *before + 1)
         wrong.push_back(fmt::format("{}: sound {} stands behind {}", key, id.number, *before));
       before = id.number;
@@ -106,11 +111,11 @@ void check_sound(const std::vector<const CheckedObject*>& objects, const std::st
 
 TrueFrame& CameraTruth::fed(uint32_t size_bytes, UtcTime pts, base::nanoseconds now) {
   TrueFrame frame;
-  frame.number = next();
+  frame.number = next_++;
   frame.size_bytes = size_bytes;
   frame.pts = pts;
   frame.fed = now;
-  return frames_.emplace_back(frame);
+  return frames_.emplace_hint(frames_.end(), frame.number, frame)->second;
 }
 
 FrameId CameraTruth::fed_sound(uint32_t size_bytes, UtcTime dts) {
@@ -123,17 +128,16 @@ FrameId CameraTruth::fed_sound(uint32_t size_bytes, UtcTime dts) {
 }
 
 TrueFrame* CameraTruth::find(uint32_t number) {
-  return number >= first_ && number - first_ < frames_.size() ? &frames_[number - first_] : nullptr;
+  const auto found = frames_.find(number);
+  return found != frames_.end() ? &found->second : nullptr;
 }
 
-void CameraTruth::forget_before(uint32_t number) {
-  while (!frames_.empty() && first_ < number && frames_.front().gone) {
-    frames_.pop_front();
-    ++first_;
-  }
+void CameraTruth::forget_gone() {
+  std::erase_if(frames_, [](const auto& each) { return each.second.gone; });
 }
 
-std::vector<std::string> check_camera(store::DirectoryStore& store, CameraTruth& truth, bool read_all) {
+std::vector<std::string> check_camera(store::DirectoryStore& store, CameraTruth& truth, bool read_all,
+                                      bool unfinished) {
   Wrong wrong;
   const auto listing = store.list("rec/" + truth.name() + "/", false);
   if (!listing) return {listing.error().to_string()};
@@ -156,29 +160,27 @@ std::vector<std::string> check_camera(store::DirectoryStore& store, CameraTruth&
   std::sort(order.begin(), order.end(),
             [](const auto& a, const auto& b) { return a.second->name.seq < b.second->name.seq; });
   std::vector<const CheckedObject*> run;
-  std::vector<bool> found(truth.frames().size());
-  const uint32_t base = truth.next() - static_cast<uint32_t>(truth.frames().size());
+  std::set<uint32_t> found;
   const CheckedObject* before = nullptr;
   for (const auto& [key, object] : order) {
     const auto say = [&, where = key](std::string text) { wrong.push_back(*where + ": " + std::move(text)); };
     if (object->video.empty()) continue;
     const store::ObjectName& name = object->name;
-    truth.highest_run = std::max(truth.highest_run, name.run.number);
     if (before) {
       const uint64_t expected = before->name.seq + before->name.chunks.size();
       const uint32_t gap = object->video.front().number - before->video.back().number;
       if (name.seq < expected) say(fmt::format("the numbers from {} on are given twice", name.seq));
       // A hole in the numbers is there only where retention deleted.
       if (name.seq > expected) {
-        bool deleted = false;
-        for (uint32_t number = before->video.back().number + 1; number < object->video.front().number; ++number) {
-          const TrueFrame* frame = truth.find(number);
-          deleted |= !frame || frame->gone;
-        }
-        if (!deleted) say(fmt::format("{} chunks before it are missing", name.seq - expected));
+        uint64_t missing = expected;
+        for (auto each = truth.deleted.find(missing); each != truth.deleted.end();
+             each = truth.deleted.find(missing))
+          missing = each->second;
+        if (missing != name.seq) say(fmt::format("{} chunks before it are missing", name.seq - missing));
       } else if (name.run == before->name.run) {
-        if (gap != 1) say(fmt::format("frames are missing inside of the run, {} to {}", before->video.back().number,
-                                      object->video.front().number));
+        if (gap != 1)
+          say(fmt::format("frames are missing inside of the run, {} to {}", before->video.back().number,
+                          object->video.front().number));
         if (name.start != before->name.end()) say("does not begin where the object before it ends");
       }
       if (object->video.front().number <= before->video.back().number)
@@ -188,9 +190,7 @@ std::vector<std::string> check_camera(store::DirectoryStore& store, CameraTruth&
         say("one run with two reasons");
     }
     for (const FrameId& id : object->video) {
-      if (id.number < base || id.number - base >= found.size()) continue;
-      if (found[id.number - base]) say(fmt::format("frame {} is there twice", id.number));
-      found[id.number - base] = true;
+      if (!found.insert(id.number).second) say(fmt::format("frame {} is there twice", id.number));
     }
     before = object;
   }
@@ -198,19 +198,20 @@ std::vector<std::string> check_camera(store::DirectoryStore& store, CameraTruth&
   for (size_t i = 0; i < order.size(); ++i) {
     if (order[i].second->video.empty()) continue;
     run.push_back(order[i].second);
-    const bool ends = i + 1 == order.size() || order[i + 1].second->name.run != order[i].second->name.run ||
-                      order[i + 1].second->name.seq !=
-                          order[i].second->name.seq + order[i].second->name.chunks.size();
+    const bool ends =
+        i + 1 == order.size() || order[i + 1].second->name.run != order[i].second->name.run ||
+        order[i + 1].second->name.seq != order[i].second->name.seq + order[i].second->name.chunks.size();
     if (!ends) continue;
     check_sound(run, *order[i].first, truth, truth, wrong);
     run.clear();
   }
-  for (size_t i = 0; i < found.size(); ++i) {
-    TrueFrame& frame = truth.frames()[i];
-    if (frame.promised && !frame.gone && !found[i])
-      wrong.push_back(fmt::format("{}: frame {} is missing, which was promised", truth.name(), frame.number));
-    if (found[i] && frame.gone)
-      wrong.push_back(fmt::format("{}: frame {} is there, which was known to be gone", truth.name(), frame.number));
+  for (auto& [number, frame] : truth.frames()) {
+    const bool there = found.contains(number);
+    if (frame.promised && !frame.gone && !there && !unfinished)
+      wrong.push_back(fmt::format("{}: frame {} is missing, which was promised", truth.name(), number));
+    if (there && frame.gone)
+      wrong.push_back(fmt::format("{}: frame {} is there, which was known to be gone", truth.name(), number));
+    frame.gone |= frame.luck && !there && !unfinished;
   }
   return wrong;
 }
