@@ -206,12 +206,12 @@ std::vector<std::string> check_camera(store::DirectoryStore& store, CameraTruth&
     run.clear();
   }
   for (auto& [number, frame] : truth.frames()) {
-    const bool there = found.contains(number);
-    if (frame.promised && !frame.gone && !there && !unfinished)
+    const bool present = found.contains(number);
+    if (frame.promised && !frame.gone && !present && !unfinished)
       wrong.push_back(fmt::format("{}: frame {} is missing, which was promised", truth.name(), number));
-    if (there && frame.gone)
+    if (present && frame.gone)
       wrong.push_back(fmt::format("{}: frame {} is there, which was known to be gone", truth.name(), number));
-    frame.gone |= frame.luck && !there && !unfinished;
+    frame.gone |= frame.luck && !present && !unfinished;
   }
   return wrong;
 }
