@@ -86,7 +86,8 @@ Status shift_mpegts(std::span<std::byte> object, base::nanoseconds by) {
   if (object.size() % mpegts::kPacketBytes != 0) return fail(Errc::kMalformed, "half a packet");
   for (; !object.empty(); object = object.subspan(mpegts::kPacketBytes)) {
     const std::span<std::byte> packet = object.first(mpegts::kPacketBytes);
-    if (packet[0] != std::byte{mpegts::kSyncByte}) return fail(Errc::kMalformed, "a packet without its sync byte");
+    if (packet[0] != std::byte{mpegts::kSyncByte})
+      return fail(Errc::kMalformed, "a packet without its sync byte");
     const uint64_t pid = read(packet.subspan(1, 2)) & 0x1FFF;
     if (pid != mpegts::kVideoPid && pid != mpegts::kAudioPid) continue;
     const bool starts = (packet[1] & std::byte{0x40}) != std::byte{};
@@ -95,7 +96,8 @@ Status shift_mpegts(std::span<std::byte> object, base::nanoseconds by) {
     if ((packet[3] & std::byte{0x20}) != std::byte{}) {
       const auto length = std::to_integer<size_t>(packet[kHeader]);
       payload += 1 + length;
-      if (payload > packet.size()) return fail(Errc::kMalformed, "an adaptation field longer than its packet");
+      if (payload > packet.size())
+        return fail(Errc::kMalformed, "an adaptation field longer than its packet");
       if (length >= 7 && (packet[kHeader + 1] & std::byte{0x10}) != std::byte{}) {
         // program_clock_reference_base: the upper 33 bits of 48.
         const std::span<std::byte> clock = packet.subspan(kHeader + 2, 6);

@@ -38,8 +38,8 @@ class GapLog {
   base::Status begin(const std::string& camera, const Gap& gap);
   // Ends the open gap; one shorter than `least` is forgotten.
   base::Status end(const std::string& camera, base::UtcTime end, base::nanoseconds least);
-  // What was recorded in [from, to] now lies `by` later: ends of gaps in there go with it. Gaps of which nothing
-  // is left are forgotten.
+  // What was recorded in [from, to] now lies `by` later: ends of gaps in there go with it. Gaps of which
+  // nothing is left are forgotten.
   base::Status shift(const std::string& camera, base::UtcTime from, base::UtcTime to, base::nanoseconds by);
   [[nodiscard]] base::Result<std::vector<Gap>> find(std::string_view camera, base::UtcTime from,
                                                     base::UtcTime to) const;

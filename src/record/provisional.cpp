@@ -36,16 +36,18 @@ ProvisionalRuns::ProvisionalRuns(std::unique_ptr<SQLite::Database> database, std
     : database_(std::move(database)), boot_(std::move(boot)), store_(store), disk_(disk), gaps_(gaps) {}
 ProvisionalRuns::~ProvisionalRuns() = default;
 
-base::Result<std::unique_ptr<ProvisionalRuns>> ProvisionalRuns::open(const fs::path& database, std::string boot,
+base::Result<std::unique_ptr<ProvisionalRuns>> ProvisionalRuns::open(const fs::path& database,
+                                                                     std::string boot,
                                                                      store::DirectoryStore& store, Disk& disk,
                                                                      GapLog& gaps) {
   return guarded([&] {
-    auto opened =
-        std::make_unique<SQLite::Database>(database.string(), SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE, 2000);
+    auto opened = std::make_unique<SQLite::Database>(database.string(),
+                                                     SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE, 2000);
     opened->exec("PRAGMA journal_mode=WAL");
     opened->exec("PRAGMA synchronous=NORMAL");
     opened->exec(
-        "CREATE TABLE IF NOT EXISTS provisional (camera TEXT NOT NULL, run INTEGER NOT NULL, boot TEXT NOT NULL, "
+        "CREATE TABLE IF NOT EXISTS provisional (camera TEXT NOT NULL, run INTEGER NOT NULL, boot TEXT NOT "
+        "NULL, "
         "start_ms INTEGER NOT NULL, utc_minus_steady INTEGER NOT NULL, next_seq INTEGER NOT NULL, "
         "PRIMARY KEY (camera, run))");
     SQLite::Statement others(*opened, "DELETE FROM provisional WHERE boot <> ?");
@@ -80,13 +82,6 @@ bool ProvisionalRuns::holds(const std::string& camera, uint64_t run) const {
   return marked_.contains({camera, run});
 }
 
-std::set<std::string> ProvisionalRuns::cameras() const {
-  const std::lock_guard lock(mutex_);
-  std::set<std::string> names;
-  for (const auto& [camera, run] : marked_) names.insert(camera);
-  return names;
-}
-
 base::Status ProvisionalRuns::forget(const std::string& camera, const Mark& mark) {
   const std::lock_guard lock(mutex_);
   marked_.erase({camera, mark.run});
@@ -105,7 +100,8 @@ base::Result<bool> ProvisionalRuns::correct_next(const std::string& camera, base
     const std::lock_guard lock(mutex_);
     auto read = guarded([&] {
       SQLite::Statement select(
-          *database_, "SELECT run, start_ms, utc_minus_steady, next_seq FROM provisional WHERE camera = ? ORDER BY run");
+          *database_,
+          "SELECT run, start_ms, utc_minus_steady, next_seq FROM provisional WHERE camera = ? ORDER BY run");
       select.bind(1, camera);
       while (select.executeStep()) {
         marks.push_back({static_cast<uint64_t>(select.getColumn(0).getInt64()),
@@ -129,7 +125,8 @@ base::Result<bool> ProvisionalRuns::correct_next(const std::string& camera, base
       if (*moved) return true;
       if (auto done = gaps_.shift(camera, mark.start, until, by); !done) return tl::unexpected(done.error());
       spdlog::info("{}: what was recorded before the clock was set is now {:.1f} s {}", camera,
-                   std::chrono::duration<double>(std::chrono::abs(by)).count(), by.count() > 0 ? "later" : "earlier");
+                   std::chrono::duration<double>(std::chrono::abs(by)).count(),
+                   by.count() > 0 ? "later" : "earlier");
     }
     if (auto done = forget(camera, mark); !done) return tl::unexpected(done.error());
     return true;
@@ -192,6 +189,19 @@ base::Result<bool> ProvisionalRuns::move_one(const std::string& camera, const Ma
   if (auto done = remember(camera, mark.run, next->seq + next->chunks.size()); !done)
     return tl::unexpected(done.error());
   return true;
+}
+
+void correct_provisional(ProvisionalRuns& runs, net::EventLoop& disk_loop, const base::Clock& clock,
+                         const std::string& camera, uint64_t growing_run) {
+  disk_loop.post([&runs, &disk_loop, &clock, camera, growing_run] {
+    const auto more = runs.correct_next(camera, clock.utc(), base::utc_minus_steady(clock), growing_run);
+    if (!more) {
+      // Tried again with the next object.
+      spdlog::warn("{}: {}", camera, more.error().to_string());
+    } else if (*more) {
+      correct_provisional(runs, disk_loop, clock, camera, growing_run);
+    }
+  });
 }
 
 std::string boot_id() {

@@ -1,5 +1,5 @@
-// Recordings made while the machine's clock was not synchronised: remembered, and put at their right time once it
-// is (docs/decisions/008).
+// Recordings made while the machine's clock was not synchronised: remembered, and put at their right time
+// once it is (docs/decisions/008).
 #pragma once
 
 #include <filesystem>
@@ -9,6 +9,7 @@
 #include <string>
 #include <utility>
 
+#include "net/event_loop.h"
 #include "record/disk.h"
 #include "record/gap_log.h"
 #include "store/directory_store.h"
@@ -21,8 +22,8 @@ class ProvisionalRuns {
   // Less than this is not worth writing objects anew.
   static constexpr base::milliseconds kLeastError{50};
 
-  // `boot`: which start of the machine this is; the steady clock counts from it, so that runs of an earlier one
-  // can never be put right and are forgotten. All must outlive this.
+  // `boot`: which start of the machine this is; the steady clock counts from it, so that runs of an earlier
+  // one can never be put right and are forgotten. All must outlive this.
   static base::Result<std::unique_ptr<ProvisionalRuns>> open(const std::filesystem::path& database,
                                                              std::string boot, store::DirectoryStore& store,
                                                              Disk& disk, GapLog& gaps);
@@ -32,13 +33,12 @@ class ProvisionalRuns {
   base::Status mark(const std::string& camera, uint64_t run, base::UtcTime start,
                     base::nanoseconds utc_minus_steady);
   [[nodiscard]] bool holds(const std::string& camera, uint64_t run) const;
-  [[nodiscard]] std::set<std::string> cameras() const;
 
   // The clock is synchronised: puts the next object of the camera's marked runs at its right time and forgets
   // runs that are done; true while there may be more. `growing_run` is let go on and only forgotten if its
   // times are right.
-  base::Result<bool> correct_next(const std::string& camera, base::UtcTime now, base::nanoseconds utc_minus_steady,
-                                  uint64_t growing_run);
+  base::Result<bool> correct_next(const std::string& camera, base::UtcTime now,
+                                  base::nanoseconds utc_minus_steady, uint64_t growing_run);
 
  private:
   struct Mark {
@@ -63,6 +63,11 @@ class ProvisionalRuns {
   Disk& disk_;
   GapLog& gaps_;
 };
+
+// Puts all marked runs of the camera right, object by object on the disk thread, so that recording goes on
+// between them. Both must outlive the loop's queue.
+void correct_provisional(ProvisionalRuns& runs, net::EventLoop& disk_loop, const base::Clock& clock,
+                         const std::string& camera, uint64_t growing_run);
 
 // Of the running kernel; empty where it does not say.
 std::string boot_id();

@@ -11,6 +11,7 @@
 #include "net/event_loop.h"
 #include "record/camera_writer.h"
 #include "record/gap_log.h"
+#include "record/provisional.h"
 #include "record/segmenter.h"
 
 namespace miharu::record {
@@ -46,6 +47,8 @@ struct RecorderEnvironment {
   // Called on the disk thread when an object got its name, with its size; and when the disk is full.
   std::function<void(const std::string& camera, uint64_t bytes)> on_object;
   std::function<void()> on_no_space;
+  ProvisionalRuns* provisional =
+      nullptr;  // null: runs under a clock that is not synchronised stay as they are
 };
 
 // Lives on the camera's media thread; make it, start() it and stop() it there. status() may be asked from any
@@ -85,6 +88,8 @@ class Recorder final : public stream::PlacedListener, private SegmenterListener 
   // Stops feeding the disk until it answers again; the run that follows begins with `reason`.
   void suspend(store::RunReason reason, const std::string& text);
   void begin_segmenter_run(store::RunReason reason);
+  // Marks the run if it was placed by a clock that is not synchronised; puts marked ones right if it is now.
+  void note_clock(const store::ObjectName& name);
   void set_last_error(const base::Error& error);
   void begin_gap(store::RunReason reason, const std::string& text);
   // Runs on the disk thread; its failure comes back as suspend().

@@ -229,7 +229,8 @@ base::Result<Retention::Deleted> Retention::delete_from(const std::string& camer
   for (const store::ListedObject& object : listing->objects) {
     const auto name = store::decode_name(std::string_view(object.key).substr(object.key.rfind('/') + 1));
     if (!name) continue;
-    if (deleted.bytes >= wanted_bytes && name->end() >= older_than) {
+    const bool spared = options_.spared && options_.spared(camera, *name);
+    if (spared || (deleted.bytes >= wanted_bytes && name->end() >= older_than)) {
       left += name->size_bytes();
       continue;
     }

@@ -18,9 +18,12 @@ namespace {
 constexpr base::milliseconds kJitter{10};
 // A track mapped anew does not go back behind its last frame.
 constexpr base::milliseconds kLeastStep{1};
-// Sender reports are sane when their clock goes as ours does (quirk P4): 2 %, and what a report may be delayed.
+// Sender reports are sane when their clock goes as ours does (quirk P4): 2 %, and what a report may be
+// delayed.
 constexpr base::milliseconds kReportJitter{200};
 constexpr base::seconds kReportsTogether{30};
+constexpr int kConfirmed = 3;  // sane reports in succession: what they said outlasts a step of their clock
+constexpr int kReportsToProve = 12;  // after such a step, until they are believed again
 
 nanoseconds magnitude(nanoseconds value) {
   return value < nanoseconds::zero() ? -value : value;
@@ -59,6 +62,7 @@ void ClockModel::rebase() {
   CHECK(placed_);
   for (Track& each : tracks_) each.lost_zero = each.seen;
   reports_ = {};
+  reports_confirmed_ = false;
   sound_minus_video_.reset();
 }
 
@@ -97,7 +101,7 @@ void ClockModel::hold(TrackKind kind, nanoseconds media_time, nanoseconds raw, S
       pace_since_ = arrival;
       pace_media_ = media_time;
     }
-  } else if (kind == TrackKind::kVideo && raw > mine.offset + kPaceJitter) {
+  } else if (kind == TrackKind::kVideo && media_time > mine.last_media && raw > mine.offset + kPaceJitter) {
     // A stall, behind which a burst may go on.
     pace_since_ = arrival;
     pace_media_ = media_time;
@@ -111,8 +115,7 @@ void ClockModel::hold(TrackKind kind, nanoseconds media_time, nanoseconds raw, S
 bool ClockModel::settled(SteadyTime now) const {
   const Track& video = track(TrackKind::kVideo);
   if (!video.seen) return false;
-  const bool in_pace =
-      now - pace_since_ >= kPace && video.last_media - pace_media_ >= kPace - kPaceJitter;
+  const bool in_pace = now - pace_since_ >= kPace && video.last_media - pace_media_ >= kPace - kPaceJitter;
   return in_pace || now - improved_ >= kSettle || now - *first_arrival_ >= kMaxHold;
 }
 
@@ -153,8 +156,7 @@ void ClockModel::slew(Track& mine, nanoseconds media_time, bool video) {
   const nanoseconds part = std::clamp(mine.to_slew, -limit, limit);
   mine.to_slew -= part;
   mine.offset += part;
-  if (video && !wall_stepped())
-    used_difference_ += std::clamp(difference_ - used_difference_, -limit, limit);
+  if (video && !wall_stepped()) used_difference_ += std::clamp(difference_ - used_difference_, -limit, limit);
 }
 
 void ClockModel::judge_video() {
@@ -185,17 +187,23 @@ void ClockModel::observe(const ingest::SenderReport& report, nanoseconds media_t
   if (whole == 0) return;  // quirk P4: no clock
   std::optional<Report>& mine = reports_[static_cast<size_t>(report.track)];
   const nanoseconds ntp = base::seconds(whole) + nanoseconds(fraction);
-  bool sane = true;
+  int trust = 0;
   if (mine) {
     const nanoseconds passed = report.arrival - mine->arrival;
-    sane = magnitude(ntp - mine->ntp - passed) <= passed / 50 + kReportJitter;
+    if (magnitude(ntp - mine->ntp - passed) <= passed / 50 + kReportJitter) {
+      trust = std::min(mine->trust + 1, kConfirmed);
+    } else {
+      trust = -kReportsToProve;
+      if (!reports_confirmed_) sound_minus_video_.reset();
+    }
   }
-  mine = Report{ntp, ntp - media_time, report.arrival, sane};
+  mine = Report{ntp, ntp - media_time, report.arrival, trust};
   const auto& [video, sound] = reports_;
-  if (!video || !sound || !video->sane || !sound->sane) return;
+  if (!video || !sound || video->trust < 0 || sound->trust < 0) return;
   if (magnitude(nanoseconds(video->arrival - sound->arrival)) > kReportsTogether) return;
   // Both count from the same wall clock of the camera, whatever that shows.
   sound_minus_video_ = sound->ntp_minus_media - video->ntp_minus_media;
+  reports_confirmed_ |= video->trust == kConfirmed && sound->trust == kConfirmed;
 }
 
 nanoseconds ClockModel::sound_offset() const {

@@ -22,16 +22,16 @@ constexpr base::nanoseconds ticks_to_time(int64_t ticks, uint32_t clock_rate) {
                            (rest * 1'000'000'000 + (rest < 0 ? -rate / 2 : rate / 2)) / rate);
 }
 
-// The mapping of one camera's tracks: steady clock = media time + the track's offset, UTC = steady clock + one
-// difference for both tracks. So a step of the wall clock is no news about the camera, and the camera's
+// The mapping of one camera's tracks: steady clock = media time + the track's offset, UTC = steady clock +
+// one difference for both tracks. So a step of the wall clock is no news about the camera, and the camera's
 // drift none about the wall clock. Offsets are found in the hold and slewed afterwards. Lives on the camera's
 // media thread.
 class ClockModel {
  public:
   // A hold ends when frames have come at the pace of their own times for kPace, none more than kPaceJitter
   // later than the least delayed; or, on a restless network, when the least delay has not become smaller for
-  // kSettle; at the latest after kMaxHold. Cameras burst their cached group of pictures at the start, and only
-  // the frames that follow arrive as they are made.
+  // kSettle; at the latest after kMaxHold. Cameras burst their cached group of pictures at the start, and
+  // only the frames that follow arrive as they are made.
   static constexpr base::milliseconds kPace{200};
   static constexpr base::milliseconds kPaceJitter{60};
   static constexpr base::milliseconds kSettle{500};
@@ -107,7 +107,7 @@ class ClockModel {
     base::nanoseconds ntp{};
     base::nanoseconds ntp_minus_media{};
     base::SteadyTime arrival{};
-    bool sane = false;
+    int trust = 0;  // sane ones in succession; below 0 they are not believed
   };
   Track& track(media::TrackKind kind) { return tracks_[static_cast<size_t>(kind)]; }
   [[nodiscard]] const Track& track(media::TrackKind kind) const { return tracks_[static_cast<size_t>(kind)]; }
@@ -130,6 +130,7 @@ class ClockModel {
   base::nanoseconds used_difference_{};  // of the mapping
 
   std::array<std::optional<Report>, 2> reports_{};
+  bool reports_confirmed_ = false;
   std::optional<base::nanoseconds> sound_minus_video_;  // of the tracks' offsets, by sender reports
 
   // Of the hold.

@@ -26,8 +26,8 @@ base::nanoseconds media_time(const media::Frame& frame) {
   return ticks_to_time(frame.dts, frame.config->clock_rate);
 }
 
-// The media time at which the frame was complete: not before then can it arrive. A picture is taken in a moment,
-// and those that are shown before others but sent after them are late by their order.
+// The media time at which the frame was complete: not before then can it arrive. A picture is taken in a
+// moment, and those that are shown before others but sent after them are late by their order.
 base::nanoseconds complete_at(const media::Frame& frame) {
   const uint32_t rate = frame.config->clock_rate;
   switch (frame.config->codec) {
@@ -39,9 +39,9 @@ base::nanoseconds complete_at(const media::Frame& frame) {
     }
     case media::Codec::kPcmu:
     case media::Codec::kPcma:
-      return ticks_to_time(
-          frame.pts + static_cast<int64_t>(frame.data().size() / std::max<uint32_t>(1, frame.config->channels)),
-          rate);
+      return ticks_to_time(frame.pts + static_cast<int64_t>(frame.data().size() /
+                                                            std::max<uint32_t>(1, frame.config->channels)),
+                           rate);
     case media::Codec::kOpus:
       return ticks_to_time(frame.pts + media::opus::packet_samples(frame.data()).value_or(0), rate);
   }

@@ -20,10 +20,10 @@ using base::seconds;
 // What is known of a frame that was handed in. Its id is in the payload.
 struct Taken {
   uint64_t id = 0;
-  nanoseconds moment{};     // true time: of the picture, or of the first sample
-  nanoseconds clock_of{};   // when the key frame of its group arrived
-  bool decodable = false;   // a key frame of its session came before it, or it is one
-  nanoseconds session{};    // when its session began
+  nanoseconds moment{};    // true time: of the picture, or of the first sample
+  nanoseconds clock_of{};  // when the key frame of its group arrived
+  bool decodable = false;  // a key frame of its session came before it, or it is one
+  nanoseconds session{};   // when its session began
 };
 
 enum class Reports : uint8_t { kNone, kSane, kSince1900, kLocalTime, kStepping };
@@ -33,9 +33,9 @@ struct CameraOptions {
   int64_t fps = 10;
   int64_t gop = 40;  // pictures
   bool b_frames = false;
-  uint32_t sound_rate = 0;       // of AAC, as it is labelled; 0: no sound
-  uint32_t true_sound_rate = 0;  // where the label is wrong (quirk P5)
-  double ppm = 0;           // of the camera's clock
+  uint32_t sound_rate = 0;        // of AAC, as it is labelled; 0: no sound
+  uint32_t true_sound_rate = 0;   // where the label is wrong (quirk P5)
+  double ppm = 0;                 // of the camera's clock
   double ppm_of_temperature = 0;  // goes up and down with the day
   double sound_ppm = 0;           // of the sound's clock against the picture's
   milliseconds jitter{50};
@@ -124,8 +124,8 @@ class Camera {
     return (options_.ppm + options_.ppm_of_temperature * std::sin(day * 2 * M_PI)) * 1e-6;
   }
   nanoseconds true_length(nanoseconds of_camera, nanoseconds moment, double more_ppm = 0) const {
-    return nanoseconds(std::llround(static_cast<double>(of_camera.count()) /
-                                    (1 + drift(moment) + more_ppm * 1e-6)));
+    return nanoseconds(
+        std::llround(static_cast<double>(of_camera.count()) / (1 + drift(moment) + more_ppm * 1e-6)));
   }
 
   void connect() {
@@ -251,8 +251,8 @@ class Camera {
     }
     if (!connected_) return;
     constexpr nanoseconds kWay = milliseconds(2);
-    const nanoseconds jitter{static_cast<int64_t>(
-        dice_() % static_cast<uint64_t>(nanoseconds(options_.jitter).count() + 1))};
+    const nanoseconds jitter{
+        static_cast<int64_t>(dice_() % static_cast<uint64_t>(nanoseconds(options_.jitter).count() + 1))};
     deliver(made, made.complete + kWay + jitter);
   }
 
@@ -283,8 +283,8 @@ class Camera {
       builder.append({&nal, 1});
     }
     builder.append(payload);
-    listener_->on_frame(builder.finish(
-        {track.config, pts, pts - made.composition, world_.steady(), made.key || track.config == sound_.config, false}));
+    listener_->on_frame(builder.finish({track.config, pts, pts - made.composition, world_.steady(),
+                                        made.key || track.config == sound_.config, false}));
     if (options_.reports != Reports::kNone && arrival >= next_report_) report(made, arrival);
   }
 
@@ -292,8 +292,9 @@ class Camera {
   void report(const Made& made, nanoseconds arrival) {
     next_report_ = arrival + seconds(5);
     // The camera's own wall clock; in the year 2026 of the era that began in 1900.
-    nanoseconds clock = seconds(int64_t{4'004'000'000}) + nanoseconds(std::llround(
-        static_cast<double>(made.complete.count()) * (1 + options_.ppm * 1e-6)));
+    nanoseconds clock =
+        seconds(int64_t{4'004'000'000}) +
+        nanoseconds(std::llround(static_cast<double>(made.complete.count()) * (1 + options_.ppm * 1e-6)));
     if (options_.reports == Reports::kSince1900) clock -= seconds(int64_t{4'004'000'000} - 7);
     if (options_.reports == Reports::kLocalTime) clock += std::chrono::hours(9);
     for (Track* track : {&video_, &sound_}) {
@@ -327,7 +328,7 @@ class Camera {
   std::deque<Event> events_;
   Track video_;
   Track sound_;
-  nanoseconds sound_length_{};  // of the frame that is being taken
+  nanoseconds sound_length_{};   // of the frame that is being taken
   std::optional<Made> waiting_;  // a B-frame
   std::vector<Made> batch_;
   std::deque<Made> cache_;  // since the last key frame

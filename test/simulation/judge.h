@@ -1,5 +1,5 @@
-// Takes what the placer hands on, cuts it with the real segmenter, and compares every frame with what was handed
-// in and with the true time.
+// Takes what the placer hands on, cuts it with the real segmenter, and compares every frame with what was
+// handed in and with the true time.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -16,12 +16,12 @@ namespace miharu::simulation {
 
 struct Tally {
   uint64_t pictures = 0;
-  uint64_t sounds = 0;         // handed on, of those that were handed in
+  uint64_t sounds = 0;  // handed on, of those that were handed in
   uint64_t sounds_in = 0;
   uint64_t silences = 0;
   uint64_t chunks = 0;
   uint64_t objects = 0;
-  uint64_t verified = 0;       // objects read back
+  uint64_t verified = 0;        // objects read back
   uint64_t by_older_clock = 0;  // pictures between a step of the wall clock and the next key frame
   nanoseconds worst{};          // error of a picture
   nanoseconds worst_after_step{};
@@ -132,7 +132,8 @@ class Judge final : public stream::PlacedListener, private record::SegmenterList
     worst = std::max<nanoseconds>(worst, std::chrono::abs(error));
     const nanoseconds allowed = just_stepped() ? kMaxErrorAfterStep : kMaxError;
     if (std::chrono::abs(error) > allowed && ++complaints_ <= 5) {
-      ADD_FAILURE() << "picture " << id << " of moment " << std::chrono::duration<double>(taken.moment).count() << " s is placed "
+      ADD_FAILURE() << "picture " << id << " of moment "
+                    << std::chrono::duration<double>(taken.moment).count() << " s is placed "
                     << static_cast<double>(error.count()) / 1e6 << " ms off";
     }
     // What a user finds when the clock is put right later.
@@ -158,8 +159,8 @@ class Judge final : public stream::PlacedListener, private record::SegmenterList
     const nanoseconds skew = error_of(placed.dts, taken, false) - picture_error_;
     tally.worst_skew = std::max<nanoseconds>(tally.worst_skew, std::chrono::abs(skew));
     if (std::chrono::abs(skew) > max_skew_ && ++complaints_ <= 5) {
-      ADD_FAILURE() << "sound " << id << " of moment " << std::chrono::duration<double>(taken.moment).count() << " s is "
-                    << static_cast<double>(skew.count()) / 1e6 << " ms off its picture";
+      ADD_FAILURE() << "sound " << id << " of moment " << std::chrono::duration<double>(taken.moment).count()
+                    << " s is " << static_cast<double>(skew.count()) / 1e6 << " ms off its picture";
     }
   }
 
@@ -193,7 +194,8 @@ class Judge final : public stream::PlacedListener, private record::SegmenterList
         if (keep_bytes_) bytes_.insert(bytes_.end(), frame->data().begin(), frame->data().end());
         if (!frame->is_video()) continue;
         ASSERT_FALSE(placed_.empty());
-        ASSERT_EQ(placed_.front(), id_of(*frame)) << "a picture is lost, doubled or out of its order in parts";
+        ASSERT_EQ(placed_.front(), id_of(*frame))
+            << "a picture is lost, doubled or out of its order in parts";
         placed_.pop_front();
       }
     }

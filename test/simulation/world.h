@@ -18,7 +18,9 @@ class World final : public base::Clock {
   World(base::UtcTime boot, bool synchronised) : boot_(boot), synchronised_at_boot_(synchronised) {}
 
   // Must be scheduled in the order of time, before the world gets there.
-  void step(nanoseconds at, nanoseconds by) { steps_.push_back({at, by + (steps_.empty() ? nanoseconds{} : steps_.back().sum)}); }
+  void step(nanoseconds at, nanoseconds by) {
+    steps_.push_back({at, by + (steps_.empty() ? nanoseconds{} : steps_.back().sum)});
+  }
   void synchronise(nanoseconds at) { synchronised_at_ = at; }
   // From then on both clocks gain (or lose) until they have gained `by`.
   void slew(nanoseconds at, nanoseconds by) { slews_.push_back({at, by}); }
