@@ -10,6 +10,7 @@
 #include "ingest/source.h"
 #include "media/rtp.h"
 #include "simulation/world.h"
+#include "stream/clock_model.h"
 #include "support/frames.h"
 
 namespace miharu::simulation {
@@ -225,7 +226,9 @@ class Camera {
     Made made;
     made.kind = media::TrackKind::kAudio;
     made.id = ++ids_;
-    const auto start_of = [&](int64_t frame) { return nanoseconds(frame * kSamples * 1'000'000'000 / rate); };
+    const auto start_of = [&](int64_t frame) {
+      return stream::ticks_to_time(frame * kSamples, static_cast<uint32_t>(rate));
+    };
     made.moment = sound_.next - sound_length_;
     made.complete = sound_.next;
     made.pts = n * kSamples + sound_.jumped;
