@@ -94,7 +94,15 @@ base::Status Relay::start() {
   disk_ = record::make_system_disk();
   index_ = std::make_unique<record::RecordingIndex>();
   catalog_ = std::make_unique<store::Catalog>(*store_, index_.get(), clock);
-  retention_ = std::make_unique<record::Retention>(*store_, clock, retention_options(config_));
+  auto provisional =
+      record::ProvisionalRuns::open(data_ / "miharu.db", record::boot_id(), *store_, *disk_, *gaps_);
+  if (!provisional) return tl::unexpected(provisional.error());
+  provisional_ = std::move(*provisional);
+  record::RetentionOptions retention = retention_options(config_);
+  retention.spared = [this](const std::string& camera, const store::ObjectName& name) {
+    return provisional_->holds(camera, name.run.number);
+  };
+  retention_ = std::make_unique<record::Retention>(*store_, clock, std::move(retention));
 
   disk_loop_ = std::make_unique<net::EventLoop>("disk");
   control_loop_ = std::make_unique<net::EventLoop>("control");
@@ -137,7 +145,8 @@ base::Result<std::unique_ptr<Camera>> Relay::make_camera(const CameraConfig& con
       [this](const std::string& camera, base::UtcTime start, uint64_t bytes) {
         retention_->added(camera, start, bytes);
       },
-      [this] { retention_->hurry(); }};
+      [this] { retention_->hurry(); },
+      provisional_.get()};
   return Camera::make(config, config_.record, thread, environment);
 }
 

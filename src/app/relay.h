@@ -11,6 +11,7 @@
 #include "app/camera.h"
 #include "app/config.h"
 #include "record/gap_log.h"
+#include "record/provisional.h"
 #include "record/recording_index.h"
 #include "record/retention.h"
 #include "store/catalog.h"
@@ -55,6 +56,7 @@ class Relay final : public api::CameraList {
   std::unique_ptr<store::DirectoryStore> store_;
   std::unique_ptr<record::Disk> disk_;
   std::unique_ptr<record::GapLog> gaps_;
+  std::unique_ptr<record::ProvisionalRuns> provisional_;
   std::unique_ptr<record::RecordingIndex> index_;
   std::unique_ptr<store::Catalog> catalog_;
   std::unique_ptr<record::Retention> retention_;

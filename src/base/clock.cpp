@@ -155,6 +155,24 @@ const Clock& system_clock() {
   return clock;
 }
 
+nanoseconds utc_minus_steady(const Clock& clock) {
+  constexpr nanoseconds kTogether = microseconds(100);
+  constexpr int kTries = 5;
+  nanoseconds difference{};
+  nanoseconds least = nanoseconds::max();
+  SteadyTime before = clock.steady();
+  for (int i = 0; i < kTries && least > kTogether; ++i) {
+    const UtcTime utc = clock.utc();
+    const SteadyTime after = clock.steady();
+    if (after - before < least) {
+      least = after - before;
+      difference = utc.time_since_epoch() - (before.time_since_epoch() + least / 2);
+    }
+    before = after;
+  }
+  return difference;
+}
+
 std::string format_rfc3339(UtcTime time) {
   using namespace std::chrono;
   const auto ms = floor<milliseconds>(time);

@@ -30,6 +30,10 @@ class Clock {
   [[nodiscard]] virtual bool synchronised() const = 0;
 };
 
+// UTC minus the steady clock: changes when the wall clock is set, and only then. Both are read at one moment
+// even if the thread is put aside between the two.
+nanoseconds utc_minus_steady(const Clock& clock);
+
 // The machine's clocks. Thread-safe, lives for the whole process.
 const Clock& system_clock();
 

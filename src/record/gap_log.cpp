@@ -108,6 +108,26 @@ base::Status GapLog::forget_open(const std::string& camera, base::UtcTime record
   });
 }
 
+base::Status GapLog::shift(const std::string& camera, base::UtcTime from, base::UtcTime to,
+                           base::nanoseconds by) {
+  const std::lock_guard lock(mutex_);
+  return guarded([&] {
+    const auto run = [&](const char* text) {
+      SQLite::Statement statement(*database_, text);
+      statement.bind(1, camera);
+      statement.bind(2, base::to_unix_ms(from));
+      statement.bind(3, base::to_unix_ms(to) + 1);
+      statement.bind(4, std::chrono::duration_cast<base::milliseconds>(by).count());
+      statement.exec();
+    };
+    run("UPDATE gaps SET end_ms = end_ms + ?4 WHERE camera = ?1 AND end_ms BETWEEN ?2 AND ?3");
+    run("UPDATE gaps SET start_ms = start_ms + ?4 WHERE camera = ?1 AND start_ms BETWEEN ?2 AND ?3");
+    SQLite::Statement forget(*database_, "DELETE FROM gaps WHERE camera = ? AND end_ms <= start_ms + 2000");
+    forget.bind(1, camera);
+    forget.exec();
+  });
+}
+
 base::Result<std::vector<Gap>> GapLog::find(std::string_view camera, base::UtcTime from,
                                             base::UtcTime to) const {
   const std::lock_guard lock(mutex_);

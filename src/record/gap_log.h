@@ -41,6 +41,9 @@ class GapLog {
   // At a start, with the time up to which there is a recording: an open gap that began `least` earlier was
   // ended, but a power cut took the word of it.
   base::Status forget_open(const std::string& camera, base::UtcTime recorded_until, base::nanoseconds least);
+  // What was recorded in [from, to] now lies `by` later: ends of gaps in there go with it. Gaps of which
+  // nothing is left are forgotten.
+  base::Status shift(const std::string& camera, base::UtcTime from, base::UtcTime to, base::nanoseconds by);
   [[nodiscard]] base::Result<std::vector<Gap>> find(std::string_view camera, base::UtcTime from,
                                                     base::UtcTime to) const;
 

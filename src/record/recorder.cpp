@@ -246,9 +246,24 @@ RecorderStatus Recorder::status() const {
 
 void Recorder::on_object(ObjectStart start) {
   const uint64_t bytes = start.init.size();
+  note_clock(start.name);
   order([start = std::make_shared<const ObjectStart>(std::move(start))](
             CameraWriter& writer) { return writer.begin(*start); },
         bytes);
+}
+
+void Recorder::note_clock(const store::ObjectName& name) {
+  if (!environment_.provisional || suspended_) return;
+  ProvisionalRuns& runs = *environment_.provisional;
+  if (!run_->synchronised) {
+    environment_.disk_loop.post([&runs, camera = camera_, run = name.run.number, start = name.start,
+                                 difference = run_->utc_minus_steady] {
+      if (auto done = runs.mark(camera, run, start, difference); !done)
+        spdlog::warn("{}: {}", camera, done.error().to_string());
+    });
+  }
+  if (environment_.clock.synchronised())
+    correct_provisional(runs, environment_.disk_loop, environment_.clock, camera_, name.run.number);
 }
 
 void Recorder::on_part(Part part) {

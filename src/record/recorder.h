@@ -11,6 +11,7 @@
 #include "net/event_loop.h"
 #include "record/camera_writer.h"
 #include "record/gap_log.h"
+#include "record/provisional.h"
 #include "record/segmenter.h"
 
 namespace miharu::record {
@@ -50,6 +51,8 @@ struct RecorderEnvironment {
   // full.
   std::function<void(const std::string& camera, base::UtcTime start, uint64_t bytes)> on_object;
   std::function<void()> on_no_space;
+  ProvisionalRuns* provisional =
+      nullptr;  // null: runs under a clock that is not synchronised stay as they are
   // Calls a function on a loop after a time; by the system's clock unless tests give another.
   std::function<void(net::EventLoop&, base::nanoseconds, std::function<void()>)> after = {};
   uint64_t max_queued_bytes = kMaxQueuedBytes;
@@ -96,6 +99,8 @@ class Recorder final : public stream::PlacedListener, private SegmenterListener 
   void suspend(store::RunReason reason, const std::string& text);
   void begin_segmenter_run(store::RunReason reason);
   void disk_failed(const base::Error& error);
+  // Marks the run if it was placed by a clock that is not synchronised; puts marked ones right if it is now.
+  void note_clock(const store::ObjectName& name);
   void set_last_error(const base::Error& error);
   // Once for each thing that goes wrong: a disk that stays full would fill the log as well.
   void warn_once(const std::string& text);

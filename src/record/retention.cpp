@@ -243,8 +243,9 @@ base::Result<Retention::Deleted> Retention::delete_from(const std::set<std::stri
     for (const store::ListedObject& object : listing->objects) {
       const auto name = store::decode_name(std::string_view(object.key).substr(object.key.rfind('/') + 1));
       if (!name) continue;
-      candidates.push_back({camera, object.key, name->start, name->end(), name->size_bytes()});
       bytes += name->size_bytes();
+      if (options_.spared && options_.spared(camera, *name)) continue;
+      candidates.push_back({camera, object.key, name->start, name->end(), name->size_bytes()});
     }
   }
   // By age over all cameras: none may lose an hour that its neighbour keeps.

@@ -3,6 +3,7 @@
 
 #include <condition_variable>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -12,6 +13,7 @@
 
 #include "base/clock.h"
 #include "store/directory_store.h"
+#include "store/object_name.h"
 
 namespace miharu::record {
 
@@ -25,6 +27,8 @@ struct RetentionOptions {
   std::optional<double> free_fraction;  // of the file system, 0..1, that is to stay free
   std::optional<uint64_t> free_bytes;
   std::map<std::string, KeepLimits> cameras;  // in addition to `all`
+  // Objects whose time is not known yet are too old by mistake only. May be empty; any thread.
+  std::function<bool(const std::string& camera, const store::ObjectName& name)> spared;
 };
 
 // One thread of its own, so that a long listing holds up no writing. Hours are the unit of its books: what

@@ -168,35 +168,65 @@ class Catalog::Impl {
     return names;
   }
 
-  // Of the newest day the entry with the highest seq, or of the oldest hour the first.
-  base::Result<CatalogEntryPtr> edge(std::string_view camera, bool newest) {
+  base::Result<CatalogEntryPtr> newest(std::string_view camera) {
     if (auto checked = check_camera_name(camera); !checked) return tl::unexpected(std::move(checked.error()));
-    return edge_below(camera, fmt::format("rec/{}/", camera), 0, newest);
+    CatalogEntryPtr best;
+    unsigned days = 0;
+    auto done = newest_below(camera, fmt::format("rec/{}/", camera), 0, days, best);
+    if (!done) return tl::unexpected(std::move(done.error()));
+    return best;
+  }
+
+  base::Result<CatalogEntryPtr> oldest(std::string_view camera) {
+    if (auto checked = check_camera_name(camera); !checked) return tl::unexpected(std::move(checked.error()));
+    return oldest_below(camera, fmt::format("rec/{}/", camera), 0);
   }
 
  private:
-  base::Result<CatalogEntryPtr> edge_below(std::string_view camera, const std::string& prefix, unsigned depth,
-                                           bool newest) {
-    const bool leaf = depth == (newest ? kDayDepth : kHourDepth);
+  // The entry with the highest seq of the newest kDays that have objects, and of all before kClockWasSet.
+  base::Status newest_below(std::string_view camera, const std::string& prefix, unsigned depth,
+                            unsigned& days, CatalogEntryPtr& best) {
+    constexpr unsigned kDays = 2;
+    constexpr std::string_view kClockWasSet = "2001/";
+    const bool leaf = depth == kDayDepth;
     auto listing = store_.list(prefix, !leaf);
     if (!listing) return tl::unexpected(std::move(listing.error()));
-    CatalogEntryPtr best;
+    bool found = false;
+    for (ListedObject& object : listing->objects) {
+      auto entry = decode(object.key, camera);
+      if (!leaf || !entry) continue;
+      found = true;
+      if (best == nullptr || entry->name.seq > best->name.seq)
+        best = std::make_shared<const CatalogEntry>(std::move(*entry));
+    }
+    if (found) ++days;
+    if (leaf) return {};
+    std::ranges::reverse(listing->prefixes);
+    for (const std::string& below : listing->prefixes) {
+      const bool was_set = std::string_view(below).substr(5 + camera.size()) >= kClockWasSet;
+      if (days >= kDays && was_set) continue;
+      if (auto done = newest_below(camera, below, depth + 1, days, best); !done) return done;
+    }
+    return {};
+  }
+
+  base::Result<CatalogEntryPtr> oldest_below(std::string_view camera, const std::string& prefix,
+                                             unsigned depth) {
+    const bool leaf = depth == kHourDepth;
+    auto listing = store_.list(prefix, !leaf);
+    if (!listing) return tl::unexpected(std::move(listing.error()));
     if (leaf) {
       for (ListedObject& object : listing->objects) {
-        auto entry = decode(object.key, camera);
-        if (!entry) continue;
-        if (best == nullptr || entry->name.seq > best->name.seq)
-          best = std::make_shared<const CatalogEntry>(std::move(*entry));
-        if (!newest) return best;
+        if (auto entry = decode(object.key, camera))
+          return std::make_shared<const CatalogEntry>(std::move(*entry));
       }
-      return best;
+      return CatalogEntryPtr();
     }
-    if (newest) std::ranges::reverse(listing->prefixes);
     for (const std::string& below : listing->prefixes) {
-      auto entry = edge_below(camera, below, depth + 1, newest);
+      auto entry = oldest_below(camera, below, depth + 1);
       if (!entry || *entry != nullptr) return entry;
     }
-    return best;
+    return CatalogEntryPtr();
   }
 
   // Prefixes of the hours of [from, to), in order.
@@ -290,10 +320,10 @@ base::Result<std::vector<std::string>> Catalog::cameras() {
   return impl_->cameras();
 }
 base::Result<CatalogEntryPtr> Catalog::newest(std::string_view camera) {
-  return impl_->edge(camera, true);
+  return impl_->newest(camera);
 }
 base::Result<CatalogEntryPtr> Catalog::oldest(std::string_view camera) {
-  return impl_->edge(camera, false);
+  return impl_->oldest(camera);
 }
 
 }  // namespace miharu::store

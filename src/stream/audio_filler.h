@@ -19,7 +19,7 @@ class AudioFiller final : public PlacedListener {
  public:
   // Sound may come this much later than its picture before silence takes its place; no picture is held for
   // longer.
-  static constexpr base::nanoseconds kPatience = base::milliseconds(1500);
+  static constexpr base::nanoseconds kPatience = base::milliseconds(500);
   // Sound further ahead of the picture than this is no sound of it, and would wait in the recorder's memory.
   static constexpr base::nanoseconds kMaxLead = base::seconds(5);
   // No hole that is made by one frame is filled further back than this.

@@ -86,9 +86,11 @@ void CameraStream::on_interrupted(ingest::Interruption reason, const base::Error
   transcoder_.reset();
   transcoder_input_.reset();
   last_key_dts_.reset();
-  placer_.interrupt(
-      reason == ingest::Interruption::kConnection ? RunReason::kCameraLost : RunReason::kClockStep,
-      error.text);
+  if (reason == ingest::Interruption::kClockJump) {
+    placer_.clock_jumped(error.text);
+  } else {
+    placer_.interrupt(RunReason::kCameraLost, error.text);
+  }
   publish_status();
 }
 

@@ -1,6 +1,12 @@
 #include "stream/placer.h"
 
+#include <algorithm>
+#include <iterator>
+#include <vector>
+
 #include <fmt/format.h>
+
+#include "media/opus.h"
 
 namespace miharu::stream {
 
@@ -11,6 +17,35 @@ namespace {
 
 bool same(const media::TrackConfigPtr& a, const media::TrackConfigPtr& b) {
   return a == b || (a && b && *a == *b);
+}
+
+// Between two frames that would otherwise fall together.
+constexpr base::microseconds kLeastStep{100};
+
+base::nanoseconds media_time(const media::Frame& frame) {
+  return ticks_to_time(frame.dts, frame.config->clock_rate);
+}
+
+// The media time at which the frame was complete: not before then can it arrive. A picture is taken in a
+// moment, and those that are shown before others but sent after them are late by their order.
+base::nanoseconds complete_at(const media::Frame& frame) {
+  const uint32_t rate = frame.config->clock_rate;
+  switch (frame.config->codec) {
+    case media::Codec::kH264:
+      return ticks_to_time(frame.pts, rate);
+    case media::Codec::kAac: {
+      constexpr int64_t kSamples = 1024;
+      return ticks_to_time(frame.pts + kSamples, rate);
+    }
+    case media::Codec::kPcmu:
+    case media::Codec::kPcma:
+      return ticks_to_time(frame.pts + static_cast<int64_t>(frame.data().size() /
+                                                            std::max<uint32_t>(1, frame.config->channels)),
+                           rate);
+    case media::Codec::kOpus:
+      return ticks_to_time(frame.pts + media::opus::packet_samples(frame.data()).value_or(0), rate);
+  }
+  return ticks_to_time(frame.pts, rate);
 }
 
 std::string describe_change(const media::TrackConfig& before, const media::TrackConfig& after) {
@@ -25,8 +60,8 @@ std::string describe_change(const media::TrackConfig& before, const media::Track
 }  // namespace
 
 void Placer::observe(const media::Frame& frame) {
-  model_.observe(frame.kind(), ticks_to_time(frame.dts, frame.config->clock_rate), frame.arrival,
-                 clock_.utc() - (clock_.steady() - frame.arrival));
+  const base::nanoseconds utc = frame.arrival.time_since_epoch() + base::utc_minus_steady(clock_);
+  model_.observe(frame.kind(), complete_at(frame), frame.arrival, base::UtcTime(utc));
 }
 
 void Placer::observe(const ingest::SenderReport& report, uint32_t clock_rate) {
@@ -56,7 +91,17 @@ void Placer::release_held() {
   std::deque<media::FramePtr> frames;
   frames.swap(held_);
   held_bytes_ = 0;
-  for (const media::FramePtr& frame : frames) hand_on(frame);
+  // In the order of time: a camera's cache may come track by track, and sound far behind its picture would be
+  // taken for missing.
+  const auto sound = std::stable_partition(frames.begin(), frames.end(),
+                                           [](const media::FramePtr& frame) { return frame->is_video(); });
+  const auto before = [this](const media::FramePtr& a, const media::FramePtr& b) {
+    return model_.map(a->kind(), media_time(*a)) < model_.map(b->kind(), media_time(*b));
+  };
+  std::vector<media::FramePtr> ordered;
+  ordered.reserve(frames.size());
+  std::merge(frames.begin(), sound, sound, frames.end(), std::back_inserter(ordered), before);
+  for (const media::FramePtr& frame : ordered) hand_on(frame);
 }
 
 void Placer::hand_on(const media::FramePtr& frame) {
@@ -70,7 +115,8 @@ void Placer::hand_on(const media::FramePtr& frame) {
 void Placer::add_video(const media::FramePtr& frame) {
   if (frame->key) {
     if (model_.stepped()) {
-      if (running_) end_run(RunReason::kClockStep, "the clock of this machine or of the camera was stepped");
+      if (running_)
+        end_run(RunReason::kClockStep, jump_detail_.empty() ? model_.describe_step() : jump_detail_);
       model_.correct_step();
     } else if (running_ && !same(video_, frame->config)) {
       end_run(RunReason::kParameters, describe_change(*video_, *frame->config));
@@ -90,12 +136,9 @@ void Placer::add_video(const media::FramePtr& frame) {
   }
   // Without a key frame the new parameters do not belong to anything that could be decoded.
   if (!same(video_, frame->config)) return;
-  const auto offset = ticks_to_time(frame->pts, frame->config->clock_rate) -
-                      ticks_to_time(frame->dts, frame->config->clock_rate);
-  const base::UtcTime dts =
-      model_.map(TrackKind::kVideo, ticks_to_time(frame->dts, frame->config->clock_rate));
+  const auto offset = ticks_to_time(frame->pts, frame->config->clock_rate) - media_time(*frame);
   base::UtcTime& last = last_dts_[0];
-  if (dts <= last) return;
+  const base::UtcTime dts = std::max(model_.map(TrackKind::kVideo, media_time(*frame)), last + kLeastStep);
   if (last == base::UtcTime()) run_start_ = dts;
   last = dts;
   listener_.on_placed({frame, dts, dts + offset});
@@ -109,10 +152,9 @@ void Placer::add_audio(const media::FramePtr& frame) {
   }
   // Sound that only paused, before a key frame came: the run may go on.
   restart_at_key_ = false;
-  const base::UtcTime dts =
-      model_.map(TrackKind::kAudio, ticks_to_time(frame->dts, frame->config->clock_rate));
+  const base::UtcTime dts = model_.map(TrackKind::kAudio, media_time(*frame));
   base::UtcTime& last = last_dts_[1];
-  if (dts <= last || dts < run_start_) return;
+  if (dts <= last || dts < run_start_ || dts > last_dts_[0] + kMaxSoundLead) return;
   last = dts;
   listener_.on_placed({frame, dts, dts});
 }
@@ -122,7 +164,9 @@ void Placer::start_run(RunReason reason) {
   restart_at_key_ = false;
   audio_ = audio_latest_;
   last_dts_ = {};
-  RunStart start{reason, std::move(next_detail_), video_, audio_};
+  jump_detail_.clear();
+  RunStart start{reason, std::move(next_detail_),   video_,
+                 audio_, model_.utc_minus_steady(), clock_.synchronised()};
   next_detail_.clear();
   listener_.on_run_start(start);
 }
@@ -140,7 +184,18 @@ void Placer::interrupt(RunReason reason, const std::string& detail) {
   next_reason_ = reason;
   next_detail_ = detail;
   model_.reset();
+  jump_detail_.clear();
   audio_latest_ = nullptr;
+}
+
+void Placer::clock_jumped(const std::string& detail) {
+  if (!held_.empty()) release_held();
+  if (!model_.placed()) {
+    model_.reset();
+    return;
+  }
+  model_.rebase();
+  jump_detail_ = detail;
 }
 
 }  // namespace miharu::stream

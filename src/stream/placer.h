@@ -25,6 +25,9 @@ struct RunStart {
   std::string detail;  // for a person: what ended the run before ("" for the first)
   media::TrackConfigPtr video;
   media::TrackConfigPtr audio;  // null: no sound in this run
+  // UTC minus the steady clock by which the run is placed, and whether that UTC was synchronised.
+  base::nanoseconds utc_minus_steady{};
+  bool synchronised = true;
 };
 
 // Called on the camera's media thread. A run begins with a key frame; within a run the dts of each track
@@ -46,6 +49,8 @@ class Placer {
       1};  // sound must show within this after the first picture to be declared
   static constexpr base::seconds kAudioGone{
       10};  // silent for so long: the track is dropped from the recording
+  // Sound this far ahead of the picture is no sound of it.
+  static constexpr base::seconds kMaxSoundLead{10};
 
   // Both must outlive the placer.
   Placer(const base::Clock& clock, PlacedListener& listener) : clock_(clock), listener_(listener) {}
@@ -58,6 +63,9 @@ class Placer {
   void add(const media::FramePtr& frame);
   // Frames that follow have no relation to those before. What was held is placed and handed on first.
   void interrupt(store::RunReason reason, const std::string& detail);
+  // The same, but the camera goes on without a pause: the run goes on to the next key frame, where one with
+  // new times begins. No frame is lost, however often it is called before that.
+  void clock_jumped(const std::string& detail);
   [[nodiscard]] base::nanoseconds clock_error() const { return model_.error(); }
 
  private:
@@ -78,6 +86,7 @@ class Placer {
 
   bool running_ = false;
   bool restart_at_key_ = false;  // the tracks changed: a new run from the next key frame on
+  std::string jump_detail_;      // what the source said of the camera's clock, until the run is changed
   store::RunReason next_reason_ = store::RunReason::kRestart;
   std::string next_detail_;
   media::TrackConfigPtr video_;

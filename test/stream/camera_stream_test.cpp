@@ -108,22 +108,24 @@ TEST_F(CameraStreamTest, SoundThatCannotBeRecordedCostsTheSoundOnly) {
 }
 
 TEST_F(CameraStreamTest, InterruptionsEndTheRunWithTheirReason) {
-  struct Case {
-    ingest::Interruption reason;
-    RunReason run;
-  };
   on_loop([this] {
-    for (const Case& c : {Case{ingest::Interruption::kConnection, RunReason::kCameraLost},
-                          Case{ingest::Interruption::kClockJump, RunReason::kClockStep}}) {
-      play(50, nullptr);
-      source_->listener().on_interrupted(c.reason, {base::Errc::kTimeout, "no packets for 10 s", -1});
-      ASSERT_FALSE(out_.runs.empty());
-      EXPECT_EQ(out_.runs.back().end_reason, c.run);
-      EXPECT_EQ(out_.runs.back().end_detail, "no packets for 10 s");
-    }
     play(50, nullptr);
+    source_->listener().on_interrupted(ingest::Interruption::kConnection,
+                                       {base::Errc::kTimeout, "no packets for 10 s", -1});
+    ASSERT_FALSE(out_.runs.empty());
+    EXPECT_EQ(out_.runs.back().end_reason, RunReason::kCameraLost);
+    EXPECT_EQ(out_.runs.back().end_detail, "no packets for 10 s");
+    play(60, nullptr);
+    source_->listener().on_interrupted(ingest::Interruption::kClockJump,
+                                       {base::Errc::kMalformed, "the camera's clock jumped", -1});
+    EXPECT_EQ(out_.runs.size(), 2U) << "the run goes on to the next key frame";
+    next_ += 90'000;
+    play(90, nullptr);
     EXPECT_EQ(out_.runs.size(), 3U);
+    EXPECT_EQ(out_.runs[1].end_reason, RunReason::kClockStep);
+    EXPECT_EQ(out_.runs[1].end_detail, "the camera's clock jumped");
     EXPECT_EQ(out_.runs.back().start.reason, RunReason::kClockStep);
+    EXPECT_EQ(out_.runs[1].video.size() + out_.runs[2].video.size(), 150U) << "nothing is lost";
   });
 }
 

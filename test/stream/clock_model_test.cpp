@@ -25,6 +25,7 @@ class Camera {
     media_ += milliseconds(40) + milliseconds(40) * ppm_ / 1'000'000;
   }
   nanoseconds media() const { return media_; }
+  void skip(nanoseconds length) { media_ += length; }
   void run_ppm(int64_t ppm) { ppm_ = ppm; }
 
  private:
@@ -135,6 +136,64 @@ TEST(ClockModel, SenderReportsAlignSoundThatComesLate) {
   }
   model.place();
   EXPECT_EQ(model.map(TrackKind::kVideo, video_zero), model.map(TrackKind::kAudio, audio_zero));
+}
+
+TEST(ClockModel, AStallOfTheNetworkIsNoStep) {
+  test::ManualClock clock(kStart);
+  ClockModel model;
+  Camera camera(model, clock);
+  for (int i = 0; i < 30; ++i) camera.picture();
+  model.place();
+  const base::UtcTime before = model.map(TrackKind::kVideo, camera.media());
+  EXPECT_EQ(before, clock.utc());
+  for (int stall = 0; stall < 30; ++stall) {
+    // 12 s, whenever windows begin; then what was kept comes at once.
+    for (int i = 0; i < 13 * stall; ++i) camera.picture();
+    nanoseconds media = camera.media();
+    const base::UtcTime made = clock.utc();
+    clock.advance(seconds(12));
+    for (int i = 0; i < 300; ++i, media += milliseconds(40))
+      model.observe(TrackKind::kVideo, media, clock.steady(), clock.utc());
+    ASSERT_FALSE(model.stepped());
+    camera.skip(seconds(12));
+    ASSERT_EQ(model.map(TrackKind::kVideo, camera.media()), made + seconds(12));
+  }
+}
+
+TEST(ClockModel, PicturesThatComeBeforeTheirTimeAreAStepAtOnce) {
+  test::ManualClock clock(kStart);
+  ClockModel model;
+  Camera camera(model, clock);
+  // All of the hold came through a queue of 150 ms that is gone later.
+  for (int i = 0; i < 30; ++i) {
+    model.observe(TrackKind::kVideo, milliseconds(40) * i, clock.steady(), clock.utc() + milliseconds(0));
+    clock.advance(milliseconds(40));
+  }
+  model.place();
+  model.observe(TrackKind::kVideo, milliseconds(1200 + 150), clock.steady(), clock.utc());
+  ASSERT_TRUE(model.stepped());
+  model.correct_step();
+  EXPECT_EQ(model.map(TrackKind::kVideo, milliseconds(1200 + 150)), clock.utc());
+  EXPECT_FALSE(model.stepped());
+}
+
+TEST(ClockModel, ReportsOfAClockThatStepsAreNotBelieved) {
+  test::ManualClock clock(kStart);
+  ClockModel model;
+  for (int i = 0; i < 500; ++i) {
+    if (i % 50 == 0) {
+      // 600 ms apart, and elsewhere each time.
+      const uint64_t ntp = static_cast<uint64_t>(5000 + i * (1 + i % 4)) << 32;
+      model.observe(ingest::SenderReport{TrackKind::kVideo, ntp, 0, clock.steady()}, milliseconds(40) * i);
+      model.observe(ingest::SenderReport{TrackKind::kAudio, ntp, 0, clock.steady()},
+                    milliseconds(40) * i + milliseconds(600));
+    }
+    model.observe(TrackKind::kVideo, milliseconds(40) * i, clock.steady(), clock.utc());
+    model.observe(TrackKind::kAudio, milliseconds(40) * i, clock.steady(), clock.utc());
+    if (i == 30) model.place();
+    clock.advance(milliseconds(40));
+  }
+  EXPECT_EQ(model.map(TrackKind::kVideo, seconds(2)), model.map(TrackKind::kAudio, seconds(2)));
 }
 
 TEST(ClockModel, SenderReportsThatAreFarOffAreNotBelieved) {

@@ -17,6 +17,7 @@ class PlacedCollector final : public PlacedListener {
     RunStart start;
     std::vector<PlacedFrame> video;
     std::vector<PlacedFrame> audio;
+    std::vector<base::UtcTime> all;  // dts of both, as they came
     bool ended = false;
     store::RunReason end_reason{};
     std::string end_detail;
@@ -28,12 +29,13 @@ class PlacedCollector final : public PlacedListener {
       EXPECT_TRUE(runs.back().ended);
     }
     EXPECT_TRUE(start.video);
-    runs.push_back({start, {}, {}, false, {}, {}});
+    runs.push_back({start, {}, {}, {}, false, {}, {}});
   }
   void on_placed(const PlacedFrame& placed) override {
     ASSERT_FALSE(runs.empty());
     Run& run = runs.back();
     EXPECT_FALSE(run.ended);
+    run.all.push_back(placed.dts);
     if (placed.frame->is_video()) {
       EXPECT_EQ(*placed.frame->config, *run.start.video);
       EXPECT_GE(placed.pts, placed.dts);

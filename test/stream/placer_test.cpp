@@ -16,6 +16,8 @@ using store::RunReason;
 
 const base::UtcTime kStart = base::from_unix_ms(1'795'230'000'000);
 constexpr nanoseconds kPicture = milliseconds(40);
+// Sound arrives when its last sample was taken.
+constexpr nanoseconds kSoundFrame{1024 * 1'000'000'000LL / 48000};
 
 media::TrackConfigPtr wider_video() {
   auto config = std::make_shared<media::TrackConfig>(*test::video_config(0x20));
@@ -63,11 +65,11 @@ TEST_F(PlacerTest, ABurstIsHeldAndPlacedByWhatArrivesAsItIsMade) {
   clock_.advance(50 * kPicture);
   for (int64_t n = 0; n < 50; ++n) picture(n, n % 25 == 0);  // the camera's cache, at once
   next_ = 50;
-  play(12);  // 480 ms: not yet settled
+  play(4);  // 120 ms: a burst might go on
   EXPECT_TRUE(out_.runs.empty());
   play(20);
   ASSERT_EQ(out_.runs.size(), 1U);
-  ASSERT_EQ(last().video.size(), 82U);
+  ASSERT_EQ(last().video.size(), 74U);
   for (size_t n = 0; n < last().video.size(); ++n)
     ASSERT_EQ(last().video[n].dts, made(static_cast<int64_t>(n))) << n;
   EXPECT_EQ(last().start.reason, RunReason::kRestart);
@@ -109,9 +111,9 @@ TEST_F(PlacerTest, SoundIsWaitedForWhenItWasOffered) {
     int64_t most_held;  // pictures
   };
   for (const Case& c :
-       {Case{"not offered", false, -1, false, 14}, Case{"offered, never comes", true, -1, false, 27},
-        Case{"offered, at once", true, 0, true, 14}, Case{"offered, after 0.8 s", true, 20, true, 35},
-        Case{"not offered, but there", false, 5, true, 20}}) {
+       {Case{"not offered", false, -1, false, 6}, Case{"offered, never comes", true, -1, false, 26},
+        Case{"offered, at once", true, 0, true, 6}, Case{"offered, after 0.8 s", true, 20, true, 26},
+        Case{"not offered, but there", false, 3, true, 10}}) {
     SCOPED_TRACE(c.name);
     PlacedCollector out;
     test::ManualClock clock(kStart);
@@ -134,7 +136,8 @@ TEST_F(PlacerTest, SoundIsWaitedForWhenItWasOffered) {
     EXPECT_LE(held, c.most_held);
     if (c.declared) {
       ASSERT_FALSE(out.runs[0].audio.empty());
-      EXPECT_EQ(out.runs[0].audio.front().dts, made(c.sound_from));
+      // What comes with the first picture was made before it.
+      EXPECT_EQ(out.runs[0].audio.front().dts, made(std::max<int64_t>(1, c.sound_from)) - kSoundFrame);
     }
   }
 }
@@ -142,8 +145,10 @@ TEST_F(PlacerTest, SoundIsWaitedForWhenItWasOffered) {
 TEST_F(PlacerTest, BothTracksUseOneMapping) {
   play(100, true);
   ASSERT_EQ(out_.runs.size(), 1U);
-  ASSERT_EQ(last().audio.size(), last().video.size());
-  for (size_t i = 0; i < last().audio.size(); ++i) EXPECT_EQ(last().audio[i].dts, last().video[i].dts);
+  // The first sound was made before the first picture.
+  ASSERT_EQ(last().audio.size() + 1, last().video.size());
+  for (size_t i = 0; i < last().audio.size(); ++i)
+    EXPECT_EQ(last().audio[i].dts + kSoundFrame, last().video[i + 1].dts);
 }
 
 TEST_F(PlacerTest, SoundOfBeforeTheFirstPictureIsLeftOut) {
@@ -151,10 +156,10 @@ TEST_F(PlacerTest, SoundOfBeforeTheFirstPictureIsLeftOut) {
   // A new run begins with picture 50; the sound of 48 and 49 comes behind it.
   video_ = wider_video();
   picture(50, true);
-  for (int64_t n = 48; n < 52; ++n) sound(n);
+  for (int64_t n = 48; n < 53; ++n) sound(n);
   ASSERT_EQ(out_.runs.size(), 2U);
   ASSERT_EQ(last().audio.size(), 2U);
-  EXPECT_EQ(last().audio.front().dts, last().video.front().dts);
+  EXPECT_EQ(last().audio.front().dts, last().video.front().dts + kPicture - kSoundFrame);
 }
 
 TEST_F(PlacerTest, ParametersThatChangeBeginARunAtAKeyFrame) {
@@ -203,11 +208,57 @@ TEST_F(PlacerTest, AStepOfTheWallClockBeginsARunAtTheCorrectedTime) {
   }
 }
 
-TEST_F(PlacerTest, ASmallStepIsNoNewRun) {
+TEST_F(PlacerTest, ASmallStepIsNoNewRunButSlewed) {
   play(60);
-  clock_.step(milliseconds(150));
-  play(200);
-  EXPECT_EQ(out_.runs.size(), 1U);
+  clock_.step(milliseconds(45));
+  play(2'000);
+  ASSERT_EQ(out_.runs.size(), 1U);
+  // 80 s at 500 ppm.
+  const nanoseconds left = made(2'059) + milliseconds(45) - last().video.back().dts;
+  EXPECT_LT(left, milliseconds(6));
+  EXPECT_GT(left, milliseconds(4));
+}
+
+TEST_F(PlacerTest, AJumpOfTheCamerasClockLosesNothingAndIsOneChangeOfRuns) {
+  for (const int64_t jump : {int64_t{5}, int64_t{-5}, int64_t{100'000}, int64_t{-100'000}}) {
+    SCOPED_TRACE(jump);
+    PlacedCollector out;
+    test::ManualClock clock(kStart);
+    Placer placer(clock, out);
+    for (int64_t n = 0; n < 150; ++n, clock.advance(kPicture)) {
+      const auto give_one = [&](const media::FramePtr& frame) {
+        placer.observe(*frame);
+        placer.add(frame);
+      };
+      const int64_t zero = n < 60 ? 0 : jump;
+      if (n == 60) placer.clock_jumped("the picture's clock jumped");
+      give_one(test::make_frame(video_, n * 3600 + zero * 90'000, n % 25 == 0, 100, clock.steady()));
+      if (n == 60) placer.clock_jumped("the sound's clock jumped");
+      give_one(test::make_frame(audio_, n * 1920 + zero * 48'000, true, 100, clock.steady()));
+    }
+    ASSERT_EQ(out.runs.size(), 2U);
+    EXPECT_EQ(out.runs[0].end_reason, RunReason::kClockStep);
+    EXPECT_EQ(out.runs[0].end_detail, "the sound's clock jumped");
+    ASSERT_EQ(out.runs[0].video.size(), 75U) << "the run goes on to the next key frame";
+    ASSERT_EQ(out.runs[1].video.size(), 75U);
+    for (size_t n = 0; n < 150; ++n) {
+      const PlacedFrame& frame = n < 75 ? out.runs[0].video[n] : out.runs[1].video[n - 75];
+      EXPECT_EQ(frame.dts, made(static_cast<int64_t>(n))) << n;
+    }
+    EXPECT_GE(out.runs[0].audio.size() + out.runs[1].audio.size(), 148U);
+  }
+}
+
+TEST_F(PlacerTest, ACacheThatComesTrackByTrackIsHandedOnInTheOrderOfTime) {
+  clock_.advance(50 * kPicture);
+  for (int64_t n = 0; n < 50; ++n) picture(n, n % 25 == 0);
+  for (int64_t n = 0; n < 50; ++n) sound(n);
+  next_ = 50;
+  play(20, true);
+  ASSERT_EQ(out_.runs.size(), 1U);
+  EXPECT_EQ(last().video.size(), 70U);
+  EXPECT_GE(last().audio.size(), 69U);
+  for (size_t i = 1; i < last().all.size(); ++i) EXPECT_LE(last().all[i - 1], last().all[i] + kPicture) << i;
 }
 
 TEST_F(PlacerTest, SoundThatAppearsBeginsARunAtTheNextKeyFrame) {
@@ -218,7 +269,7 @@ TEST_F(PlacerTest, SoundThatAppearsBeginsARunAtTheNextKeyFrame) {
   EXPECT_EQ(out_.runs[0].end_reason, RunReason::kParameters);
   ASSERT_TRUE(last().start.audio);
   EXPECT_EQ(last().video.front().dts, made(75));
-  EXPECT_EQ(last().audio.size(), 25U);
+  EXPECT_EQ(last().audio.size(), 24U) << "that of the first picture began before it";
 }
 
 TEST_F(PlacerTest, SoundThatVanishesIsDroppedFromTheRecording) {
@@ -240,7 +291,7 @@ TEST_F(PlacerTest, SoundThatReturnsBeforeAKeyFrameGoesOn) {
   clock_.advance(600 * kPicture);
   play(50, true, 1000);
   EXPECT_EQ(out_.runs.size(), 1U);
-  EXPECT_EQ(last().audio.size(), 150U);
+  EXPECT_EQ(last().audio.size(), 149U) << "the very first began before its picture";
 }
 
 TEST_F(PlacerTest, SoundOfAnotherKindBeginsARun) {
@@ -252,7 +303,7 @@ TEST_F(PlacerTest, SoundOfAnotherKindBeginsARun) {
   play(40, true);
   ASSERT_EQ(out_.runs.size(), 2U);
   EXPECT_EQ(last().start.audio->channels, 2U);
-  EXPECT_EQ(last().audio.size(), 25U);
+  EXPECT_EQ(last().audio.size(), 24U) << "that of the first picture began before it";
 }
 
 TEST_F(PlacerTest, AnInterruptionHandsOnWhatIsHeld) {

@@ -15,9 +15,10 @@ using base::SteadyTime;
 
 namespace {
 
-constexpr double kJumpForward = 1.0;    // seconds in one step, beyond what the clock on the wall did
-constexpr double kJumpBackward = -0.5;  // farther than pictures are reordered
-constexpr double kMaxDrift = 0.001;     // of a camera's crystal, with room
+constexpr double kJumpForward = 1.0;     // seconds in one step, beyond what the clock on the wall did
+constexpr double kJumpBackward = -0.5;   // farther than pictures are reordered
+constexpr double kSoundBackward = -0.1;  // sound is not
+constexpr double kMaxDrift = 0.001;      // of a camera's crystal, with room
 
 double to_seconds(base::SteadyTime::duration duration) {
   return std::chrono::duration<double>(duration).count();
@@ -101,7 +102,7 @@ int64_t TrackReceiver::follow_clock(int64_t timestamp, SteadyTime arrival) {
   const double elapsed = to_seconds(arrival - mark.arrival);
   const double lead = mark.lead + step - elapsed;
   const bool forward = step > kJumpForward && lead > mark.max_lead + kJumpForward;
-  if (!forward && step >= kJumpBackward) {
+  if (!forward && step >= (kind_ == media::TrackKind::kVideo ? kJumpBackward : kSoundBackward)) {
     mark = {timestamp, arrival, lead, std::max(lead, mark.max_lead - elapsed * kMaxDrift)};
     return timestamp;
   }

@@ -1,0 +1,215 @@
+#include "record/provisional.h"
+
+#include <optional>
+#include <vector>
+
+#include <SQLiteCpp/SQLiteCpp.h>
+#include <fmt/format.h>
+
+#include "base/log.h"
+#include "media/time_shift.h"
+
+namespace miharu::record {
+namespace {
+
+namespace fs = std::filesystem;
+
+// SQLiteCpp reports by exceptions; they end here.
+template <class Function>
+auto guarded(Function&& function) -> base::Result<decltype(function())> {
+  try {
+    if constexpr (std::is_void_v<decltype(function())>) {
+      function();
+      return {};
+    } else {
+      return function();
+    }
+  } catch (const SQLite::Exception& error) {
+    return base::fail(base::Errc::kIo, fmt::format("provisional runs: {}", error.what()));
+  }
+}
+
+}  // namespace
+
+ProvisionalRuns::ProvisionalRuns(std::unique_ptr<SQLite::Database> database, std::string boot,
+                                 store::DirectoryStore& store, Disk& disk, GapLog& gaps)
+    : database_(std::move(database)), boot_(std::move(boot)), store_(store), disk_(disk), gaps_(gaps) {}
+ProvisionalRuns::~ProvisionalRuns() = default;
+
+base::Result<std::unique_ptr<ProvisionalRuns>> ProvisionalRuns::open(const fs::path& database,
+                                                                     std::string boot,
+                                                                     store::DirectoryStore& store, Disk& disk,
+                                                                     GapLog& gaps) {
+  return guarded([&] {
+    auto opened = std::make_unique<SQLite::Database>(database.string(),
+                                                     SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE, 2000);
+    opened->exec("PRAGMA journal_mode=WAL");
+    opened->exec("PRAGMA synchronous=NORMAL");
+    opened->exec(
+        "CREATE TABLE IF NOT EXISTS provisional (camera TEXT NOT NULL, run INTEGER NOT NULL, boot TEXT NOT "
+        "NULL, "
+        "start_ms INTEGER NOT NULL, utc_minus_steady INTEGER NOT NULL, next_seq INTEGER NOT NULL, "
+        "PRIMARY KEY (camera, run))");
+    SQLite::Statement others(*opened, "DELETE FROM provisional WHERE boot <> ?");
+    others.bind(1, boot);
+    others.exec();
+    std::unique_ptr<ProvisionalRuns> runs(
+        new ProvisionalRuns(std::move(opened), std::move(boot), store, disk, gaps));
+    SQLite::Statement select(*runs->database_, "SELECT camera, run FROM provisional");
+    while (select.executeStep())
+      runs->marked_.emplace(select.getColumn(0).getString(), select.getColumn(1).getInt64());
+    return runs;
+  });
+}
+
+base::Status ProvisionalRuns::mark(const std::string& camera, uint64_t run, base::UtcTime start,
+                                   base::nanoseconds utc_minus_steady) {
+  const std::lock_guard lock(mutex_);
+  if (!marked_.emplace(camera, run).second) return {};
+  return guarded([&] {
+    SQLite::Statement insert(*database_, "INSERT OR REPLACE INTO provisional VALUES (?, ?, ?, ?, ?, 0)");
+    insert.bind(1, camera);
+    insert.bind(2, static_cast<int64_t>(run));
+    insert.bind(3, boot_);
+    insert.bind(4, base::to_unix_ms(start));
+    insert.bind(5, utc_minus_steady.count());
+    insert.exec();
+  });
+}
+
+bool ProvisionalRuns::holds(const std::string& camera, uint64_t run) const {
+  const std::lock_guard lock(mutex_);
+  return marked_.contains({camera, run});
+}
+
+base::Status ProvisionalRuns::forget(const std::string& camera, const Mark& mark) {
+  const std::lock_guard lock(mutex_);
+  marked_.erase({camera, mark.run});
+  return guarded([&] {
+    SQLite::Statement remove(*database_, "DELETE FROM provisional WHERE camera = ? AND run = ?");
+    remove.bind(1, camera);
+    remove.bind(2, static_cast<int64_t>(mark.run));
+    remove.exec();
+  });
+}
+
+base::Result<bool> ProvisionalRuns::correct_next(const std::string& camera, base::UtcTime now,
+                                                 base::nanoseconds utc_minus_steady, uint64_t growing_run) {
+  std::vector<Mark> marks;
+  {
+    const std::lock_guard lock(mutex_);
+    auto read = guarded([&] {
+      SQLite::Statement select(
+          *database_,
+          "SELECT run, start_ms, utc_minus_steady, next_seq FROM provisional WHERE camera = ? ORDER BY run");
+      select.bind(1, camera);
+      while (select.executeStep()) {
+        marks.push_back({static_cast<uint64_t>(select.getColumn(0).getInt64()),
+                         base::from_unix_ms(select.getColumn(1).getInt64()),
+                         base::nanoseconds(select.getColumn(2).getInt64()),
+                         static_cast<uint64_t>(select.getColumn(3).getInt64())});
+      }
+    });
+    if (!read) return tl::unexpected(read.error());
+  }
+  for (const Mark& mark : marks) {
+    const base::nanoseconds error = utc_minus_steady - mark.utc_minus_steady;
+    const base::nanoseconds by = std::chrono::round<std::chrono::duration<int64_t, std::ratio<1, 50>>>(error);
+    static_assert(media::kShiftUnit == std::chrono::duration<int64_t, std::ratio<1, 50>>(1));
+    const bool right = std::chrono::abs(error) < kLeastError;
+    if (mark.run == growing_run && !right) continue;
+    if (!right) {
+      const base::UtcTime until = now - error;
+      const auto moved = move_one(camera, mark, until, by);
+      if (!moved) return tl::unexpected(moved.error());
+      if (*moved) return true;
+      if (auto done = gaps_.shift(camera, mark.start, until, by); !done) return tl::unexpected(done.error());
+      spdlog::info("{}: what was recorded before the clock was set is now {:.1f} s {}", camera,
+                   std::chrono::duration<double>(std::chrono::abs(by)).count(),
+                   by.count() > 0 ? "later" : "earlier");
+    }
+    if (auto done = forget(camera, mark); !done) return tl::unexpected(done.error());
+    return true;
+  }
+  return false;
+}
+
+base::Status ProvisionalRuns::remember(const std::string& camera, uint64_t run, uint64_t next_seq) {
+  const std::lock_guard lock(mutex_);
+  return guarded([&] {
+    SQLite::Statement update(*database_, "UPDATE provisional SET next_seq = ? WHERE camera = ? AND run = ?");
+    update.bind(1, static_cast<int64_t>(next_seq));
+    update.bind(2, camera);
+    update.bind(3, static_cast<int64_t>(run));
+    update.exec();
+  });
+}
+
+base::Result<bool> ProvisionalRuns::move_one(const std::string& camera, const Mark& mark, base::UtcTime until,
+                                             base::nanoseconds by) {
+  using std::chrono::hours;
+  std::string key;
+  std::optional<store::ObjectName> next;
+  for (auto hour = std::chrono::floor<hours>(mark.start); hour <= until; hour += hours(1)) {
+    const auto listing = store_.list(store::hour_prefix(camera, hour), true);
+    if (!listing) return tl::unexpected(listing.error());
+    for (const store::ListedObject& object : listing->objects) {
+      auto name = store::decode_name(std::string_view(object.key).substr(object.key.rfind('/') + 1));
+      if (!name || name->run.number != mark.run || name->seq < mark.next_seq) continue;
+      // After a crash an object may be there twice: the one that was moved lies in the direction of the way.
+      const bool original = next && name->seq == next->seq && (name->start < next->start) == (by.count() > 0);
+      if (next && name->seq >= next->seq && !original) continue;
+      next = std::move(*name);
+      key = object.key;
+    }
+  }
+  if (!next) return false;
+  auto bytes = store_.get(key, 0, UINT64_MAX);
+  if (!bytes) return tl::unexpected(bytes.error());
+  const auto shifted = next->container == store::Container::kFmp4 ? media::shift_fmp4(*bytes, by)
+                                                                  : media::shift_mpegts(*bytes, by);
+  if (shifted) {
+    next->start += by;
+    next->crc = base::crc32c(0, *bytes);
+    const auto right_key = store::object_key(camera, *next);
+    if (!right_key) return tl::unexpected(right_key.error());
+    // A second file, so that a crash leaves one or both of them whole and the work is done again.
+    const fs::path fresh = store_.root() / "tmp" / (camera + "_shifted.tmp");
+    static_cast<void>(disk_.remove(fresh));
+    auto file = disk_.create(fresh);
+    if (!file) return tl::unexpected(file.error());
+    const iovec piece{bytes->data(), bytes->size()};
+    if (auto done = (*file)->append({&piece, 1}, bytes->size()); !done) return tl::unexpected(done.error());
+    if (auto done = put_in_place(disk_, **file, bytes->size(), fresh, store_.root() / *right_key); !done)
+      return tl::unexpected(done.error());
+    if (auto done = store_.remove(key); !done) return tl::unexpected(done.error());
+  } else {
+    spdlog::warn("{} stays at the time of the clock before it was set: {}", key, shifted.error().to_string());
+  }
+  if (auto done = remember(camera, mark.run, next->seq + next->chunks.size()); !done)
+    return tl::unexpected(done.error());
+  return true;
+}
+
+void correct_provisional(ProvisionalRuns& runs, net::EventLoop& disk_loop, const base::Clock& clock,
+                         const std::string& camera, uint64_t growing_run) {
+  disk_loop.post([&runs, &disk_loop, &clock, camera, growing_run] {
+    const auto more = runs.correct_next(camera, clock.utc(), base::utc_minus_steady(clock), growing_run);
+    if (!more) {
+      // Tried again with the next object.
+      spdlog::warn("{}: {}", camera, more.error().to_string());
+    } else if (*more) {
+      correct_provisional(runs, disk_loop, clock, camera, growing_run);
+    }
+  });
+}
+
+std::string boot_id() {
+  const auto id = base::read_file("/proc/sys/kernel/random/boot_id", 64);
+  if (!id) return {};
+  std::string text(base::as_text(*id));
+  while (!text.empty() && text.back() == '\n') text.pop_back();
+  return text;
+}
+
+}  // namespace miharu::record

@@ -1,0 +1,75 @@
+// Recordings made while the machine's clock was not synchronised: remembered, and put at their right time
+// once it is (docs/decisions/008).
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+#include <utility>
+
+#include "net/event_loop.h"
+#include "record/disk.h"
+#include "record/gap_log.h"
+#include "store/directory_store.h"
+
+namespace miharu::record {
+
+// Thread-safe, blocking: for the disk thread, and holds() for any.
+class ProvisionalRuns {
+ public:
+  // Less than this is not worth writing objects anew.
+  static constexpr base::milliseconds kLeastError{50};
+
+  // `boot`: which start of the machine this is; the steady clock counts from it, so that runs of an earlier
+  // one can never be put right and are forgotten. All must outlive this.
+  static base::Result<std::unique_ptr<ProvisionalRuns>> open(const std::filesystem::path& database,
+                                                             std::string boot, store::DirectoryStore& store,
+                                                             Disk& disk, GapLog& gaps);
+  ~ProvisionalRuns();
+
+  // Before the first object of a run gets its name: its start, and what places it.
+  base::Status mark(const std::string& camera, uint64_t run, base::UtcTime start,
+                    base::nanoseconds utc_minus_steady);
+  [[nodiscard]] bool holds(const std::string& camera, uint64_t run) const;
+
+  // The clock is synchronised: puts the next object of the camera's marked runs at its right time and forgets
+  // runs that are done; true while there may be more. `growing_run` is let go on and only forgotten if its
+  // times are right.
+  base::Result<bool> correct_next(const std::string& camera, base::UtcTime now,
+                                  base::nanoseconds utc_minus_steady, uint64_t growing_run);
+
+ private:
+  struct Mark {
+    uint64_t run = 0;
+    base::UtcTime start;
+    base::nanoseconds utc_minus_steady{};
+    uint64_t next_seq = 0;  // objects of the run before it were moved
+  };
+  ProvisionalRuns(std::unique_ptr<SQLite::Database> database, std::string boot, store::DirectoryStore& store,
+                  Disk& disk, GapLog& gaps);
+  base::Status remember(const std::string& camera, uint64_t run, uint64_t next_seq);
+  base::Status forget(const std::string& camera, const Mark& mark);
+  // False when no object of the run lies between the two times any more.
+  base::Result<bool> move_one(const std::string& camera, const Mark& mark, base::UtcTime until,
+                              base::nanoseconds by);
+
+  mutable std::mutex mutex_;
+  std::unique_ptr<SQLite::Database> database_;         // guarded by mutex_
+  std::set<std::pair<std::string, uint64_t>> marked_;  // guarded by mutex_
+  const std::string boot_;
+  store::DirectoryStore& store_;
+  Disk& disk_;
+  GapLog& gaps_;
+};
+
+// Puts all marked runs of the camera right, object by object on the disk thread, so that recording goes on
+// between them. Both must outlive the loop's queue.
+void correct_provisional(ProvisionalRuns& runs, net::EventLoop& disk_loop, const base::Clock& clock,
+                         const std::string& camera, uint64_t growing_run);
+
+// Of the running kernel; empty where it does not say.
+std::string boot_id();
+
+}  // namespace miharu::record
