@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "record/numbering.h"
 #include "record/recovery.h"
 
@@ -73,23 +74,35 @@ fs::path CameraWriter::disorder_mark() const {
   return store_.root() / "rec" / camera_ / ".disorder";
 }
 
+// With the numbers: what is newest may look old by its name, and be deleted first.
+Status CameraWriter::write_disorder_mark() {
+  return base::write_file(disorder_mark(), base::as_bytes(fmt::format("{} {}", next_run_, next_seq_)), 0640);
+}
+
 Status CameraWriter::find_numbers(ResumePoint& point) {
-  std::error_code error;
-  disordered_ = fs::exists(disorder_mark(), error);
+  const auto mark = base::read_file(disorder_mark(), 256);
+  if (!mark && mark.error().code != base::Errc::kNotFound) return tl::unexpected(mark.error());
+  disordered_ = mark.has_value();
   auto newest = find_newest(store_, camera_, NewestBy::kTime);
   if (!newest) return tl::unexpected(newest.error());
   if (disordered_) {
+    std::string_view numbers = base::as_text(*mark);
+    next_run_ = std::max(next_run_, base::parse_number<uint64_t>(base::take_until(numbers, ' ')).value_or(0));
+    next_seq_ = std::max(next_seq_, base::parse_number<uint64_t>(numbers).value_or(0));
     auto of_all = find_newest(store_, camera_, NewestBy::kEverything);
     if (!of_all) return tl::unexpected(of_all.error());
     // Names tell the order again: the next start need not look at everything.
-    if (of_all->next_seq == newest->next_seq && disk_.remove(disorder_mark())) disordered_ = false;
+    if (of_all->next_seq == newest->next_seq && of_all->next_seq >= next_seq_ &&
+        disk_.remove(disorder_mark()))
+      disordered_ = false;
     newest = std::move(of_all);
   }
   newest_start_ = newest->latest_start;
   point.next_run = next_run_ = std::max({point.next_run, newest->next_run, next_run_});
   point.recorded_until = newest->recorded_until;
   if (newest->recorded_until) {
-    point.next_seq = newest->next_seq;
+    // What is behind it may have been deleted: a wrong clock made it look old.
+    point.next_seq = std::max(newest->next_seq, next_seq_);
   } else {
     const auto now = static_cast<uint64_t>(std::max<int64_t>(0, base::to_unix_ms(clock_.utc()) / 100));
     point.next_seq = std::max(now, next_seq_);
@@ -168,17 +181,13 @@ Status CameraWriter::begin(const ObjectStart& start) {
   if (start.name.start < newest_start_ && !disordered_) {
     if (auto done = disk_.make_directories(disorder_mark().parent_path()); !done)
       return give_up(done.error(), "mark the order in");
-    auto mark = disk_.create(disorder_mark());
-    if (!mark && mark.error().code != base::Errc::kExists) return give_up(mark.error(), "mark the order in");
-    if (auto done = disk_.sync_directory(disorder_mark().parent_path()); !done)
-      return give_up(done.error(), "mark the order in");
+    if (auto done = write_disorder_mark(); !done) return give_up(done.error(), "mark the order in");
     disordered_ = true;
   }
   auto file = disk_.create(path);
   if (!file) return give_up(file.error(), "start an object in");
   const bool new_run = start.name.run.number >= next_run_;
   next_run_ = std::max(next_run_, start.name.run.number + 1);
-  next_seq_ = std::max(next_seq_, start.name.seq);
   Growing growing;
   growing.name = start.name;
   growing.name.chunks.clear();
@@ -299,6 +308,10 @@ Status CameraWriter::finish_object() {
   ++syncs_;
   next_seq_ = std::max(next_seq_, mine.name.seq + mine.name.chunks.size());
   newest_start_ = std::max(newest_start_, mine.name.start);
+  if (disordered_) {
+    if (auto noted = write_disorder_mark(); !noted)
+      spdlog::warn("{}: {}", camera_, noted.error().to_string());
+  }
   mine.file->drop_cache();
   growing_.reset();
   index_.end(camera_);

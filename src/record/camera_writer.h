@@ -87,6 +87,7 @@ class CameraWriter {
   // What the store and this writer's own past say about the numbers.
   base::Status find_numbers(ResumePoint& point);
   [[nodiscard]] std::filesystem::path disorder_mark() const;
+  base::Status write_disorder_mark();
   base::Status give_up(base::Error error, std::string_view doing);
 
   std::string camera_;
@@ -101,7 +102,7 @@ class CameraWriter {
   uint64_t syncs_ = 0;
   // Numbers that were given out: retention may have deleted what told of them.
   uint64_t next_run_ = 1;
-  uint64_t next_seq_ = 0;
+  uint64_t next_seq_ = 0;                          // behind the finished objects
   base::UtcTime newest_start_{};                   // of all objects
   bool disordered_ = false;                        // the mark is there
   std::set<std::filesystem::path> unsafe_;         // unfinished files of which a sync failed
