@@ -134,7 +134,7 @@ base::Status Relay::start() {
 
 base::Result<std::unique_ptr<Camera>> Relay::make_camera(const CameraConfig& config) {
   MediaThread& thread = *media_[next_thread_++ / kCamerasAThread % media_.size()];
-  const record::RecorderEnvironment environment{
+  record::RecorderEnvironment environment{
       thread.loop,
       *disk_loop_,
       *disk_,
@@ -145,8 +145,8 @@ base::Result<std::unique_ptr<Camera>> Relay::make_camera(const CameraConfig& con
       [this](const std::string& camera, base::UtcTime start, uint64_t bytes) {
         retention_->added(camera, start, bytes);
       },
-      [this] { retention_->hurry(); },
-      provisional_.get()};
+      [this] { retention_->hurry(); }};
+  environment.provisional = provisional_.get();
   return Camera::make(config, config_.record, thread, environment);
 }
 

@@ -51,11 +51,11 @@ struct RecorderEnvironment {
   // full.
   std::function<void(const std::string& camera, base::UtcTime start, uint64_t bytes)> on_object;
   std::function<void()> on_no_space;
-  ProvisionalRuns* provisional =
-      nullptr;  // null: runs under a clock that is not synchronised stay as they are
   // Calls a function on a loop after a time; by the system's clock unless tests give another.
   std::function<void(net::EventLoop&, base::nanoseconds, std::function<void()>)> after = {};
   uint64_t max_queued_bytes = kMaxQueuedBytes;
+  ProvisionalRuns* provisional =
+      nullptr;  // null: runs under a clock that is not synchronised stay as they are
 };
 
 // Lives on the camera's media thread; make it, start() it and stop() it there. status() may be asked from any
