@@ -7,7 +7,7 @@ namespace miharu::api {
 
 bool Events::add(std::shared_ptr<net::HttpExchange::Stream> stream,
                  std::function<bool(const std::string&)> sees) {
-  if (listeners_.size() >= kMaxListeners) return false;
+  if (stopped_ || listeners_.size() >= kMaxListeners) return false;
   listeners_.push_back({std::move(stream), std::move(sees), {}});
   look();
   if (!scheduled_) schedule();
@@ -15,6 +15,7 @@ bool Events::add(std::shared_ptr<net::HttpExchange::Stream> stream,
 }
 
 void Events::stop() {
+  stopped_ = true;
   timer_.cancel();
   listeners_.clear();
 }

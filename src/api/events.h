@@ -23,7 +23,8 @@ class Events {
 
   Events(net::EventLoop& loop, const CameraList& cameras) : cameras_(cameras), timer_(loop.context()) {}
 
-  // `sees` tells which cameras this listener may know of. False when there are too many listeners.
+  // `sees` tells which cameras this listener may know of. False when there are too many listeners, or
+  // after stop().
   bool add(std::shared_ptr<net::HttpExchange::Stream> stream, std::function<bool(const std::string&)> sees);
   void stop();
 
@@ -40,6 +41,7 @@ class Events {
   boost::asio::steady_timer timer_;
   std::vector<Listener> listeners_;
   bool scheduled_ = false;
+  bool stopped_ = false;
   int idle_seconds_ = 0;
 };
 

@@ -29,6 +29,7 @@ base::Result<stream::SourceFactory> make_source_factory(const CameraConfig& conf
     options.transport = config.transport == Transport::kTcp   ? ingest::RtspTransport::kTcp
                         : config.transport == Transport::kUdp ? ingest::RtspTransport::kUdp
                                                               : ingest::RtspTransport::kAuto;
+    options.pinned_fingerprint = config.certificate_sha256;
     return [options, &thread, &clock](ingest::SourceListener& listener) -> std::unique_ptr<ingest::Source> {
       return ingest::make_rtsp_source(thread.loop, thread.reader, clock, options, listener);
     };

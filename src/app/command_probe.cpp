@@ -109,9 +109,11 @@ int probe_command(const std::string& url, const std::string& transport, bool jso
   ended.get_future().wait();
   ingest::SourceStatus status;
   ingest::rtsp::Offer offer;
+  std::string fingerprint;
   thread.loop.run_and_wait([&] {
     status = source->status();
     offer = source->offer();
+    fingerprint = source->fingerprint();
     source->stop();
     source.reset();
   });
@@ -129,6 +131,7 @@ int probe_command(const std::string& url, const std::string& transport, bool jso
         {"url", base::redact_urls(camera->url)},
         {"server", offer.server},
         {"transport", status.transport},
+        {"certificate_sha256", fingerprint},
         {"fps", fps},
         {"mbit_per_second", mbit},
         {"gop_seconds", probe.gop_seconds},
@@ -167,6 +170,7 @@ int probe_command(const std::string& url, const std::string& transport, bool jso
   fmt::print("key frame  {}\n", probe.gop_seconds > 0 ? fmt::format("every {:.1f} s", probe.gop_seconds)
                                                       : "less often than could be seen");
   fmt::print("transport  {}\n", status.transport);
+  if (!fingerprint.empty()) fmt::print("certificate {} (SHA-256)\n", fingerprint);
   fmt::print("clock      {}\n", camera_clock);
   for (const auto& [id, times] : status.oddities)
     fmt::print("oddity     {} ({} times; see docs/quirks.md)\n", id, times);

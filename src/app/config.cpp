@@ -287,6 +287,7 @@ class Loader {
     section.path("password_file", camera.password_file);
     read_password(section, camera);
     section.text("transport", one_of(kTransports, camera.transport));
+    section.text("certificate_sha256", checked(check_fingerprint, camera.certificate_sha256));
     section.boolean("on_demand", camera.on_demand);
     camera.record = !camera.on_demand;
     section.boolean("record", camera.record);
@@ -424,6 +425,7 @@ Result<std::string> format_cameras(const std::vector<CameraConfig>& cameras) {
     for (const auto& transport : kTransports) {
       if (transport.value == camera.transport) text("transport", transport.text);
     }
+    text("certificate_sha256", camera.certificate_sha256);
     out += fmt::format("record = {}\non_demand = {}\n", camera.record, camera.on_demand);
     std::vector<std::string> keep;
     if (camera.keep.age) {

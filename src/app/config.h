@@ -56,6 +56,7 @@ struct CameraConfig {
   std::string password_variable;
   std::filesystem::path password_file;
   Transport transport = Transport::kAuto;
+  std::string certificate_sha256;  // rtsps: the one that is accepted, in hex; empty = any
   bool record = true;
   bool on_demand = false;
   Keep keep;

@@ -72,6 +72,8 @@ addresses = []
 #password_file = "front.password"
 # "auto" tries TCP, then UDP; "tcp" and "udp" insist.
 #transport = "auto"
+# rtsps:// only: accept no other certificate than this one, SHA-256 in hex as `miharu probe` shows it. Else any is accepted.
+#certificate_sha256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 #record = true
 # true: the camera is pulled only while somebody watches, and not recorded.
 #on_demand = false

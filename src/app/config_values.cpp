@@ -99,6 +99,14 @@ constexpr double kMaxAmount = 9e18;  // fits 64 bits
 
 }  // namespace
 
+Status check_fingerprint(std::string_view text) {
+  std::string digits;
+  std::copy_if(text.begin(), text.end(), std::back_inserter(digits),
+               [](char c) { return c != ':' && c != ' '; });
+  if (digits.size() == 64 && base::from_hex(digits)) return {};
+  return fail(Errc::kInvalid, "a SHA-256 has 64 hex digits: `miharu probe` shows that of a camera");
+}
+
 Status check_camera_url(std::string_view url) {
   constexpr std::array kWithHost = {"rtsp://", "rtsps://", "onvif://"};
   constexpr std::array kLocal = {"usb:", "file:", "demo:"};

@@ -11,6 +11,8 @@ namespace miharu::app {
 // A camera's address: one of the schemes we know, with a host where the scheme has one. User and password in
 // it are refused, and no error shows it: it may hold a password in a place where we do not look for one.
 base::Status check_camera_url(std::string_view url);
+// SHA-256 in hex; colons and blanks between the digits are allowed.
+base::Status check_fingerprint(std::string_view text);
 // Takes "user:password@" out of `url`, percent-decoded. Both stay empty when there is none.
 void take_credentials(std::string& url, std::string& user, std::string& password);
 // "/cameras"; "" and "/" become "".

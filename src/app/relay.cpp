@@ -126,18 +126,18 @@ base::Status Relay::start() {
 
 base::Result<std::unique_ptr<Camera>> Relay::make_camera(const CameraConfig& config) {
   MediaThread& thread = *media_[next_thread_++ / kCamerasAThread % media_.size()];
-  const record::RecorderEnvironment environment{thread.loop,
-                                                *disk_loop_,
-                                                *disk_,
-                                                *store_,
-                                                *index_,
-                                                *gaps_,
-                                                base::system_clock(),
-                                                [this](const std::string& camera, uint64_t bytes) {
-                                                  retention_->added(camera, base::system_clock().utc(),
-                                                                    bytes);
-                                                },
-                                                [this] { retention_->hurry(); }};
+  const record::RecorderEnvironment environment{
+      thread.loop,
+      *disk_loop_,
+      *disk_,
+      *store_,
+      *index_,
+      *gaps_,
+      base::system_clock(),
+      [this](const std::string& camera, base::UtcTime start, uint64_t bytes) {
+        retention_->added(camera, start, bytes);
+      },
+      [this] { retention_->hurry(); }};
   return Camera::make(config, config_.record, thread, environment);
 }
 

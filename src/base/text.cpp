@@ -9,8 +9,12 @@ std::string redact_urls(std::string_view text) {
     const size_t scheme = text.find("://", at);
     if (scheme == std::string_view::npos) break;
     const size_t authority = scheme + 3;
-    const size_t end = std::min(text.find_first_of("/?# \t\r\n\"'<>", authority), text.size());
-    const size_t sign = text.substr(0, end).rfind('@');
+    const std::string_view url = text.substr(0, text.find_first_of(" \t\r\n\"'<>", authority));
+    const size_t end = std::min(url.find_first_of("/?#", authority), url.size());
+    // A '/' in a password should be escaped and often is not. What stands before an '@' with a ':' may be
+    // one: better to hide a port and a path than to show a password.
+    const bool colon = url.substr(authority, end - authority).find(':') != std::string_view::npos;
+    const size_t sign = (colon ? url : url.substr(0, end)).rfind('@');
     out.append(text.substr(at, authority - at));
     at = authority;
     if (sign != std::string_view::npos && sign >= authority) {

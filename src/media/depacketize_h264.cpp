@@ -1,6 +1,7 @@
 // H.264 over RTP (RFC 6184) to access units.
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "media/depacketize.h"
 #include "media/h264_dts.h"
@@ -34,6 +35,7 @@ class H264Depacketizer final : public Depacketizer, private h264::NalHandler {
     discard_unit();
     dts_.reset();
     wait_for_key_ = true;
+    missing_before_ = false;
     marked_unit_.reset();
   }
 
@@ -68,6 +70,8 @@ class H264Depacketizer final : public Depacketizer, private h264::NalHandler {
   [[nodiscard]] bool marker_ends_unit();
   void end_unit();
   void emit_unit();
+  // What is missing before the first key frame would not have been recorded.
+  void miss() { missing_before_ = missing_before_ || !wait_for_key_; }
   void discard_unit() {
     builder_.clear();
     assembler_.reset();
@@ -83,6 +87,7 @@ class H264Depacketizer final : public Depacketizer, private h264::NalHandler {
   TrackConfigPtr config_;
   Unit unit_;
   bool wait_for_key_ = true;
+  bool missing_before_ = false;  // whole units were lost or given up since the last frame
   // Markers are believed once a unit has shown that its only marker was at its end (P6): until then, and
   // where they lie, a unit ends when the timestamp changes.
   enum class Markers : uint8_t { kUnknown, kGood, kBad } markers_ = Markers::kUnknown;
@@ -90,8 +95,10 @@ class H264Depacketizer final : public Depacketizer, private h264::NalHandler {
 };
 
 void H264Depacketizer::push(const Input& input) {
+  // What lacks is the end of the unit in progress, if its marker has not come.
+  const bool tail_lost = unit_.open && input.lost_before && !unit_.marker;
   if (unit_.open && unit_.timestamp != input.timestamp) {
-    if (input.lost_before && !unit_.marker) unit_.damaged = true;
+    if (tail_lost) unit_.damaged = true;
     if (markers_ == Markers::kUnknown && unit_.marker && unit_.slices > 0) markers_ = Markers::kGood;
     end_unit();
   } else if (unit_.open && input.lost_before) {
@@ -101,7 +108,8 @@ void H264Depacketizer::push(const Input& input) {
   if (!unit_.open) {
     unit_.open = true;
     unit_.timestamp = input.timestamp;
-    unit_.start_in_doubt = input.lost_before;
+    unit_.start_in_doubt = input.lost_before || input.new_sequence;
+    if (input.lost_before && !tail_lost) miss();
   }
   unit_.arrival = input.arrival;
   if (unit_.marker && unit_.slices > 0) {
@@ -216,17 +224,20 @@ void H264Depacketizer::end_unit() {
 void H264Depacketizer::emit_unit() {
   if (unit_.overflow) {
     wait_for_key_ = true;
+    missing_before_ = true;
     return sink_.on_drop(
         Error{Errc::kLimit, "access unit is larger than 8 MiB; waiting for the next key frame", -1});
   }
   if (unit_.slices == 0) {
     // Parameter sets and SEI under a timestamp of their own are no picture.
-    if (unit_.damaged)
-      sink_.on_drop(Error{Errc::kTruncated, "access unit lost: none of its slices is whole", -1});
-    return;
+    if (!unit_.damaged) return;
+    miss();
+    return sink_.on_drop(Error{Errc::kTruncated, "access unit lost: none of its slices is whole", -1});
   }
-  if (unit_.leftover)
+  if (unit_.leftover) {
+    miss();
     return sink_.on_drop(Error{Errc::kMalformed, "slices behind the marker of their picture", -1});
+  }
   if (wait_for_key_ && !unit_.key) {
     return sink_.on_drop(Error{Errc::kTruncated, "picture before the first key frame", -1});
   }
@@ -245,6 +256,7 @@ void H264Depacketizer::emit_unit() {
         dts_.extract({unit_.first_slice, unit_.idr, unit_.reference}, *sps, unit_.timestamp);
     if (!extracted) {
       sink_.on_oddity("C10");
+      miss();
       return sink_.on_drop(extracted.error());
     }
     times = *extracted;
@@ -253,7 +265,8 @@ void H264Depacketizer::emit_unit() {
   }
   if (times.nudged) sink_.on_oddity("C10");
   wait_for_key_ = false;
-  sink_.on_frame(builder_.finish({config_, times.pts, times.dts, unit_.arrival, unit_.key, unit_.damaged}));
+  const bool damaged = std::exchange(missing_before_, false) || unit_.damaged;
+  sink_.on_frame(builder_.finish({config_, times.pts, times.dts, unit_.arrival, unit_.key, damaged}));
 }
 
 }  // namespace

@@ -35,6 +35,8 @@ class Depacketizer {
     int64_t timestamp = 0;  // packet.timestamp unwrapped
     base::SteadyTime arrival{};
     bool lost_before = false;  // packets between this one and the one before are missing
+    bool new_sequence =
+        false;  // it does not continue the one before, and nobody knows whether something is missing
   };
   virtual void push(const Input& input) = 0;
   // Ends the unit in progress at the end of a session.

@@ -30,7 +30,7 @@ class Frame {
   int64_t dts = 0;             // same; dts <= pts, dts strictly increasing within a track
   base::SteadyTime arrival{};  // when the last byte of it was read
   bool key = false;            // video: decoding can start here; audio: always true
-  bool damaged = false;        // a part of the unit, or a unit that it refers to, was lost
+  bool damaged = false;        // a part of the unit was lost, or units between it and the frame before it
 
   [[nodiscard]] TrackKind kind() const { return kind_of(config->codec); }
   [[nodiscard]] bool is_video() const { return kind() == TrackKind::kVideo; }

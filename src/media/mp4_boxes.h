@@ -41,6 +41,11 @@ class Mp4Box {
   size_t start_;
 };
 
+// A `free` box of 16 bytes that stands before a fragment's moof: this mark, then the CRC-32C of all other
+// bytes of the fragment (styp, moof, mdat). Players skip it; by it a recovery sees what a power cut tore.
+inline constexpr std::string_view kChecksumMark = "crc1";
+inline constexpr size_t kChecksumBoxBytes = 16;
+
 // H.264, AAC or Opus.
 bool is_mp4_codec(Codec codec);
 // Video 90000; sound its sample rate, Opus always 48000 (Encapsulation of Opus in ISOBMFF, 4.3).

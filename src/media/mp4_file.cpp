@@ -49,13 +49,20 @@ uint32_t last_duration(const std::vector<Mp4Sample>& samples, size_t last, uint3
 Status check_order(const std::vector<Mp4Sample>& samples, const TrackConfigPtr& config, TrackKind kind) {
   const std::string name(name_of(kind));
   if (samples.empty()) return {};
-  if (!config || kind_of(config->codec) != kind || config->clock_rate == 0) {
+  if (!config || kind_of(config->codec) != kind) {
     return base::fail(Errc::kInvalid, name + " samples without a configuration of their track");
   }
   if (!is_mp4_codec(config->codec)) {
     return base::fail(Errc::kUnsupported, "MP4 does not hold " + std::string(name_of(config->codec)));
   }
-  // Far from overflow in any clock rate; 2 hours for one sample or reordering is more than any recording has.
+  constexpr uint32_t kMaxRate = 1 << 24;  // as an AudioSpecificConfig can say it
+  for (const uint32_t rate : {config->clock_rate, mp4_timescale(*config)}) {
+    if (rate == 0 || rate > kMaxRate) {
+      return base::fail(Errc::kInvalid, name + " cannot have " + std::to_string(rate) + " ticks a second");
+    }
+  }
+  // Far from overflow in any of these rates; 2 hours for one sample or reordering is more than any recording
+  // has.
   constexpr int64_t kMaxSeconds = int64_t{1} << 36;
   const int64_t rate = config->clock_rate;
   const int64_t longest = 7200 * rate;

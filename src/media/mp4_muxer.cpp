@@ -87,6 +87,12 @@ class Fmp4Muxer final : public Muxer {
       out.u32(0);
       out.text("msdhmsix");
     }
+    const size_t checksum_at = out.size();
+    {
+      const Mp4Box checksum(out, "free");
+      out.text(kChecksumMark);
+      out.u32(0);
+    }
     const size_t moof_at = out.size();
     {
       const Mp4Box moof(out, "moof");
@@ -108,6 +114,10 @@ class Fmp4Muxer final : public Muxer {
     out.u32(payload_bytes + 8);
     out.text("mdat");
     for (const Patch& patch : patches) out.patch_u32(patch.at, out.size() - moof_at + patch.payload_offset);
+    const base::ByteView head(fragment.head);
+    uint32_t crc = base::crc32c(base::crc32c(0, head.first(checksum_at)), head.subspan(moof_at));
+    for (const FramePtr& frame : fragment.payloads) crc = base::crc32c(crc, frame->data());
+    out.patch_u32(moof_at - 4, crc);
     return fragment;
   }
 

@@ -432,6 +432,33 @@ Status check_written(ByteView object, const ScannedFragment& fragment) {
   return {};
 }
 
+std::optional<uint32_t> checksum_of(const Box& box) {
+  if (box.type != fourcc("free") || box.size_bytes != kChecksumBoxBytes) return std::nullopt;
+  if (base::as_text(box.body.first(kChecksumMark.size())) != kChecksumMark) return std::nullopt;
+  ByteReader in(box.body.subspan(kChecksumMark.size()));
+  return in.u32();
+}
+
+// Pieces of a fragment that is still to come.
+struct BeforeMoof {
+  std::optional<size_t> segment_at;  // of its styp box
+  std::optional<size_t> checksum_at;
+  uint32_t checksum = 0;
+};
+
+// What the disk lost or tore by a power cut is told from what was written by the checksum alone: any bytes
+// may stand in its place.
+Status check_sum(ByteView object, const BeforeMoof& before, size_t moof_at, size_t end) {
+  const size_t checksum_at = *before.checksum_at;
+  const size_t start = std::min(before.segment_at.value_or(checksum_at), checksum_at);
+  uint32_t crc = base::crc32c(0, object.subspan(start, checksum_at - start));
+  const size_t rest = checksum_at + kChecksumBoxBytes;
+  crc = base::crc32c(crc, object.subspan(rest, end - rest));
+  if (crc == before.checksum) return {};
+  return base::fail(Errc::kTruncated, "a fragment is not what was written (checksum)",
+                    static_cast<int64_t>(moof_at));
+}
+
 }  // namespace
 
 Result<Scan> scan_fmp4(ByteView object) {
@@ -463,7 +490,8 @@ Result<Scan> scan_fmp4(ByteView object) {
   if (movie->video) scan.video = std::make_shared<const TrackConfig>(movie->video->config);
   if (movie->audio) scan.audio = std::make_shared<const TrackConfig>(movie->audio->config);
 
-  std::optional<size_t> segment_at;  // of the styp box before the next fragment
+  BeforeMoof before;
+  bool checked = false;  // a fragment had a checksum: all that follow must
   while (at < object.size()) {
     const auto box = next();
     if (!box) {
@@ -476,7 +504,12 @@ Result<Scan> scan_fmp4(ByteView object) {
                       static_cast<int64_t>(box->offset)};
       return scan;
     }
-    if (box->type == fourcc("styp")) segment_at = static_cast<size_t>(box->offset);
+    if (box->type == fourcc("styp")) before.segment_at = static_cast<size_t>(box->offset);
+    if (const auto checksum = checksum_of(*box)) {
+      before.checksum = *checksum;
+      before.checksum_at = static_cast<size_t>(box->offset);
+      checked = true;
+    }
     if (box->type != fourcc("moof")) continue;  // sidx, emsg, free ...
     if (at == object.size()) {
       scan.stopped = {Errc::kTruncated, "a 'moof' without its 'mdat'", static_cast<int64_t>(box->offset)};
@@ -491,6 +524,17 @@ Result<Scan> scan_fmp4(ByteView object) {
       scan.stopped = {Errc::kMalformed, "no 'mdat' behind a 'moof'", static_cast<int64_t>(mdat->offset)};
       return scan;
     }
+    const size_t end = at + static_cast<size_t>(mdat->size_bytes);
+    if (checked && !before.checksum_at) {
+      scan.stopped = {Errc::kMalformed, "a fragment without its checksum", static_cast<int64_t>(box->offset)};
+      return scan;
+    }
+    if (before.checksum_at) {
+      if (Status same = check_sum(object, before, static_cast<size_t>(box->offset), end); !same) {
+        scan.stopped = std::move(same.error());
+        return scan;
+      }
+    }
     auto fragment = FragmentParser(*movie, *box, *mdat).parse();
     if (fragment) {
       if (const Status written = check_written(object, *fragment); !written)
@@ -500,12 +544,13 @@ Result<Scan> scan_fmp4(ByteView object) {
       scan.stopped = std::move(fragment.error());
       return scan;
     }
-    at += static_cast<size_t>(mdat->size_bytes);
-    if (segment_at) {
+    at = end;
+    if (before.checksum_at) fragment->offset = *before.checksum_at;
+    if (before.segment_at) {
       fragment->starts_chunk = true;
-      fragment->offset = *segment_at;
-      segment_at.reset();
+      fragment->offset = *before.segment_at;
     }
+    before = {};
     fragment->size_bytes = at - fragment->offset;
     scan.fragments.push_back(std::move(*fragment));
     scan.whole_bytes = at;

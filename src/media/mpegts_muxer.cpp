@@ -137,11 +137,16 @@ class MpegtsMuxer final : public Muxer {
     stuff(kPacketBytes - 4 - section.size());
   }
 
-  // A null packet's payload means nothing to players: its first byte tells a recovery where chunks begin.
+  // A null packet's payload means nothing to players: it tells a recovery where chunks begin, and what a
+  // power cut tore.
   void write_null_packet(bool chunk_start) {
     write_header(kNullPid, false, false, true, 0);
     out_->push_back(chunk_start ? kChunkMark : std::byte{0xFF});
-    stuff(kPacketBytes - 5);
+    const uint32_t crc = base::crc32c(0, *out_);
+    ByteWriter out(*out_);
+    out.text(kChecksumMark);
+    out.u32(crc);
+    stuff(kPacketBytes - 5 - kChecksumMark.size() - 4);
   }
 
   void stuff(size_t count) { out_->insert(out_->end(), count, std::byte{0xFF}); }

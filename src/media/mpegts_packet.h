@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 
 #include "base/bytes.h"
 
@@ -18,6 +19,9 @@ inline constexpr uint16_t kAudioPid = 0x101;
 inline constexpr uint16_t kNullPid = 0x1FFF;
 // First payload byte of the null packet that closes the first fragment of a chunk (scan.h, starts_chunk).
 inline constexpr std::byte kChunkMark{'C'};
+// Behind it in the same packet, before the CRC-32C of the fragment's bytes up to and with the byte of the
+// mark.
+inline constexpr std::string_view kChecksumMark = "crc1";
 
 inline constexpr uint8_t kStreamTypeH264 = 0x1B;
 inline constexpr uint8_t kStreamTypeAdts = 0x0F;

@@ -242,6 +242,7 @@ class Scanner {
     }
     if (packet.pid == kNullPid) {
       fragment_.starts_chunk = !packet.payload.empty() && packet.payload.front() == kChunkMark;
+      if (const Status same = check_sum(packet); !same) return same;
       return end_fragment(packet.offset + kPacketBytes);
     }
     if (packet.pid == kPatPid) {
@@ -268,6 +269,21 @@ class Scanner {
     }
     pes.bytes.insert(pes.bytes.end(), packet.payload.begin(), packet.payload.end());
     return {};
+  }
+
+  // `closing`: the null packet that ends the fragment.
+  Status check_sum(const Packet& closing) {
+    ByteReader in(closing.payload);
+    in.u8();
+    const bool there = in.remaining() >= kChecksumMark.size() &&
+                       base::as_text(in.bytes(kChecksumMark.size())) == kChecksumMark;
+    if (!there && !checked_) return {};
+    checked_ = true;
+    const size_t start = static_cast<size_t>(fragment_.offset);
+    const size_t end = static_cast<size_t>(closing.offset) + kPacketBytes - closing.payload.size() + 1;
+    if (there && in.u32() == base::crc32c(0, object_.subspan(start, end - start))) return {};
+    return base::fail(Errc::kTruncated, "a fragment is not what was written (checksum)",
+                      static_cast<int64_t>(fragment_.offset));
   }
 
   Status read_table(const Packet& packet, Status (*read)(const Packet&, Programs&)) {
@@ -398,6 +414,7 @@ class Scanner {
   ByteView object_;
   int64_t near_;
   uint64_t at_ = 0;
+  bool checked_ = false;  // a fragment had a checksum: all that follow must
   bool inside_ = false;
   Programs programs_;
   std::array<std::optional<uint8_t>, 4> counters_;

@@ -1,5 +1,7 @@
 #include "media/reorder_buffer.h"
 
+#include <algorithm>
+#include <cstdlib>
 #include <utility>
 
 namespace miharu::media {
@@ -9,23 +11,59 @@ namespace {
 constexpr int kMaxDropout = 3000;
 constexpr int kMaxMisorder = 100;
 
+int distance_of(uint16_t sequence, uint16_t from) {
+  return static_cast<int16_t>(static_cast<uint16_t>(sequence - from));
+}
+
 }  // namespace
+
+bool Probation::add(const RtpPacket& packet, base::SteadyTime arrival) {
+  if (!held_.empty() && held_.front().packet.ssrc != packet.ssrc) held_.clear();
+  bool proven = false;
+  for (const HeldPacket& held : held_) {
+    const int distance = distance_of(packet.sequence, held.packet.sequence);
+    if (distance == 0) return false;
+    proven = proven || distance == 1 || distance == -1;
+  }
+  if (held_.size() == kMax) held_.erase(held_.begin());
+  held_.emplace_back().hold(packet, arrival);
+  return proven;
+}
+
+std::vector<HeldPacket> Probation::take() {
+  std::vector<HeldPacket> out = std::exchange(held_, {});
+  const uint16_t last = out.empty() ? uint16_t{0} : out.back().packet.sequence;
+  std::erase_if(out, [last](const HeldPacket& held) {
+    return std::abs(distance_of(held.packet.sequence, last)) >= static_cast<int>(kMax);
+  });
+  std::sort(out.begin(), out.end(), [last](const HeldPacket& a, const HeldPacket& b) {
+    return distance_of(a.packet.sequence, last) < distance_of(b.packet.sequence, last);
+  });
+  return out;
+}
+
+size_t Probation::clear() {
+  return std::exchange(held_, {}).size();
+}
 
 void ReorderBuffer::push(const RtpPacket& packet, base::SteadyTime arrival) {
   if (!next_) next_ = packet.sequence;
-  int distance = static_cast<int16_t>(static_cast<uint16_t>(packet.sequence - static_cast<uint16_t>(*next_)));
-  if (distance > kMaxDropout || distance < -kMaxMisorder) {
-    if (after_jump_ != packet.sequence) {
-      after_jump_ = static_cast<uint16_t>(packet.sequence + 1);
-      ++late_;
-      return;
-    }
-    flush();
-    next_ = packet.sequence;
-    lost_before_next_ = 1;  // nobody knows how many, but what follows does not continue what was before
-    distance = 0;
+  const int distance = distance_of(packet.sequence, static_cast<uint16_t>(*next_));
+  if (distance <= kMaxDropout && distance >= -kMaxMisorder) {
+    late_ += far_off_.clear();
+    return push_near(packet, arrival, distance);
   }
-  after_jump_.reset();
+  if (!far_off_.add(packet, arrival)) return;
+  flush();
+  const auto held = far_off_.take();
+  next_ = held.front().packet.sequence;
+  lost_before_next_ = 1;  // nobody knows how many, but what follows does not continue what was before
+  for (const HeldPacket& each : held) {
+    push_near(each.packet, each.arrival, distance_of(each.packet.sequence, static_cast<uint16_t>(*next_)));
+  }
+}
+
+void ReorderBuffer::push_near(const RtpPacket& packet, base::SteadyTime arrival, int distance) {
   if (distance < 0) {
     ++late_;
     return;
@@ -44,10 +82,7 @@ void ReorderBuffer::push(const RtpPacket& packet, base::SteadyTime arrival) {
     return;
   }
   free.used = true;
-  free.bytes.assign(packet.payload.begin(), packet.payload.end());
-  free.packet = packet;
-  free.packet.payload = free.bytes;
-  free.arrival = arrival;
+  free.hold(packet, arrival);
   ++waiting_;
 }
 
@@ -84,7 +119,7 @@ void ReorderBuffer::reset() {
   waiting_ = 0;
   next_.reset();
   lost_before_next_ = 0;
-  after_jump_.reset();
+  far_off_.clear();
 }
 
 void ReorderBuffer::emit(const RtpPacket& packet, base::SteadyTime arrival) {

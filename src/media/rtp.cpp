@@ -41,10 +41,4 @@ base::Result<RtpPacket> parse_rtp(base::ByteView bytes) {
   return packet;
 }
 
-bool looks_like_rtcp(base::ByteView bytes) {
-  if (bytes.size() < 2) return false;
-  const auto type = std::to_integer<uint8_t>(bytes[1]);
-  return type >= 192 && type <= 223;
-}
-
 }  // namespace miharu::media

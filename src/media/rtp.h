@@ -23,9 +23,6 @@ struct RtpPacket {
 // extension past the end, more padding than there is payload.
 base::Result<RtpPacket> parse_rtp(base::ByteView bytes);
 
-// RFC 5761 section 4: on a shared port, second bytes 192..223 are RTCP.
-bool looks_like_rtcp(base::ByteView bytes);
-
 // Turns a counter that wraps into one that does not, by the shortest way from the value before: a step of
 // less than half the range either way is taken as such. The first value keeps its number.
 template <class Counter, class Signed>

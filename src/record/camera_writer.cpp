@@ -1,8 +1,5 @@
 #include "record/camera_writer.h"
 
-#include <fcntl.h>
-#include <sys/mman.h>
-
 #include <algorithm>
 #include <vector>
 
@@ -10,8 +7,8 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "record/numbering.h"
 #include "record/recovery.h"
-#include "store/catalog.h"
 
 namespace miharu::record {
 
@@ -20,31 +17,14 @@ using base::Status;
 
 namespace {
 
-// A file's bytes, mapped for reading.
-class Mapping {
- public:
-  static base::Result<Mapping> of(const base::File& file) {
-    const auto size = file.size();
-    if (!size) return tl::unexpected(size.error());
-    if (*size == 0) return Mapping(nullptr, 0);
-    void* address = ::mmap(nullptr, *size, PROT_READ, MAP_PRIVATE, file.fd(), 0);
-    if (address == MAP_FAILED) return base::fail_system("map");
-    return Mapping(address, *size);
-  }
-  Mapping(Mapping&& other) noexcept : address_(std::exchange(other.address_, nullptr)), size_(other.size_) {}
-  Mapping& operator=(Mapping&&) = delete;
-  ~Mapping() {
-    if (address_) ::munmap(address_, size_);
-  }
-  [[nodiscard]] base::ByteView bytes() const {
-    return {static_cast<const std::byte*>(address_), address_ ? size_ : 0};
-  }
+// Above the largest object: its cap, and a last chunk of ten seconds behind it.
+constexpr uint64_t kMaxUnfinishedBytes = 512 << 20;
 
- private:
-  Mapping(void* address, size_t size) : address_(address), size_(size) {}
-  void* address_;
-  size_t size_;
-};
+// When the sync of its folder fails, an object has its name all the same.
+bool is_there(const fs::path& path) {
+  std::error_code error;
+  return fs::exists(path, error);
+}
 
 }  // namespace
 
@@ -85,43 +65,87 @@ base::Result<ResumePoint> CameraWriter::resume() {
     if (finished_bytes_ > before) ++point.recovered_objects;
   }
 
-  store::Catalog catalog(store_, nullptr, clock_);
-  const auto newest = catalog.newest(camera_);
-  if (!newest) return tl::unexpected(newest.error());
-  if (*newest) {
-    const store::ObjectName& name = (*newest)->name;
-    point.next_run = std::max(point.next_run, name.run.number + 1);
-    point.next_seq = name.seq + name.chunks.size();
-    point.recorded_until = name.end();
-  } else {
-    point.next_seq = static_cast<uint64_t>(std::max<int64_t>(0, base::to_unix_ms(clock_.utc()) / 100));
-  }
+  if (auto found = find_numbers(point); !found) return tl::unexpected(found.error());
   return point;
+}
+
+fs::path CameraWriter::disorder_mark() const {
+  return store_.root() / "rec" / camera_ / ".disorder";
+}
+
+Status CameraWriter::find_numbers(ResumePoint& point) {
+  std::error_code error;
+  disordered_ = fs::exists(disorder_mark(), error);
+  auto newest = find_newest(store_, camera_, NewestBy::kTime);
+  if (!newest) return tl::unexpected(newest.error());
+  if (disordered_) {
+    auto of_all = find_newest(store_, camera_, NewestBy::kEverything);
+    if (!of_all) return tl::unexpected(of_all.error());
+    // Names tell the order again: the next start need not look at everything.
+    if (of_all->next_seq == newest->next_seq && disk_.remove(disorder_mark())) disordered_ = false;
+    newest = std::move(of_all);
+  }
+  newest_start_ = newest->latest_start;
+  point.next_run = next_run_ = std::max({point.next_run, newest->next_run, next_run_});
+  point.recorded_until = newest->recorded_until;
+  if (newest->recorded_until) {
+    point.next_seq = newest->next_seq;
+  } else {
+    const auto now = static_cast<uint64_t>(std::max<int64_t>(0, base::to_unix_ms(clock_.utc()) / 100));
+    point.next_seq = std::max(now, next_seq_);
+  }
+  next_seq_ = std::max(next_seq_, point.next_seq);
+  return {};
 }
 
 Status CameraWriter::recover(const fs::path& path) {
   const auto parsed = parse_unfinished_file_name(path.filename().string());
   CHECK(parsed.has_value());
+  auto done = recover_bytes(path, parsed->head);
+  if (done) {
+    attempts_.erase(path);
+    unsafe_.erase(path);
+    return done;
+  }
+  // Room may come, and a mount; of a file that the disk cannot read there is no hope.
+  if (done.error().code != base::Errc::kIo || ++attempts_[path] < kRecoveryAttempts) return done;
+  attempts_.erase(path);
+  return put_aside(path, done.error());
+}
+
+// Not something that we know how to read or name: kept out of the way, because footage is never thrown away
+// unseen, and because it must not keep the camera from being recorded.
+Status CameraWriter::put_aside(const fs::path& path, const base::Error& why) {
+  spdlog::warn("{}: {} cannot be recovered and is kept as .bad: {}", camera_, path.filename().string(),
+               why.to_string());
+  return disk_.rename(path, path.string() + ".bad");
+}
+
+Status CameraWriter::recover_bytes(const fs::path& path, const store::ObjectName& head) {
   auto file = disk_.open_existing(path);
   if (!file) return tl::unexpected(file.error());
-  const auto mapping = Mapping::of(*(*file)->readable());
-  if (!mapping) return tl::unexpected(mapping.error());
-  const auto recovered = recover_object(mapping->bytes(), parsed->head);
-  // Not something that we know how to read or name: kept out of the way, because footage is never thrown away
-  // unseen, and because it must not keep the camera from being recorded.
-  const auto put_aside = [&](const base::Error& why) {
-    spdlog::warn("{}: {} cannot be recovered and is kept as .bad: {}", camera_, path.filename().string(),
-                 why.to_string());
-    return disk_.rename(path, path.string() + ".bad");
-  };
+  const auto size = (*file)->readable()->size();
+  if (!size) return tl::unexpected(size.error());
+  if (*size > kMaxUnfinishedBytes)
+    return put_aside(path, {base::Errc::kLimit, "larger than any object can be", -1});
+  // Read, not mapped: a sector that cannot be read would be a signal that ends the process.
+  base::ByteVector bytes(*size);
+  if (auto read = (*file)->readable()->read_at(0, bytes); !read) return read;
+  const auto recovered = recover_object(bytes, head);
   if (!recovered) {
     if (recovered.error().code == base::Errc::kNotFound) return disk_.remove(path);
-    return put_aside(recovered.error());
+    return put_aside(path, recovered.error());
   }
   const auto file_name = store::encode_name(recovered->name, max_name_length_);
-  if (!file_name) return put_aside(file_name.error());
+  if (!file_name) return put_aside(path, file_name.error());
+  if (unsafe_.contains(path)) {
+    if (auto done = (*file)->rewrite(base::ByteView(bytes).first(recovered->size_bytes)); !done) return done;
+  }
+  unsafe_.insert(path);  // until it is in place
   const fs::path target = store_.root() / store::hour_prefix(camera_, recovered->name.start) / *file_name;
-  if (auto done = put_in_place(disk_, **file, recovered->size_bytes, path, target); !done) return done;
+  auto done = put_in_place(disk_, **file, recovered->size_bytes, path, target);
+  if (on_finished_ && is_there(target)) on_finished_(recovered->name.start, recovered->size_bytes);
+  if (!done) return done;
   finished_bytes_ += recovered->size_bytes;
   spdlog::info("{}: recovered {} chunks that an earlier stop left unfinished", camera_,
                recovered->name.chunks.size());
@@ -129,6 +153,8 @@ Status CameraWriter::recover(const fs::path& path) {
 }
 
 Status CameraWriter::give_up(base::Error error, std::string_view doing) {
+  // It may have been a sync that failed, or writing behind our back that the next one tells of.
+  if (growing_) unsafe_.insert(growing_->path);
   growing_.reset();
   index_.end(camera_);
   return tl::unexpected(std::move(error).in(fmt::format("{} {}", doing, store_.root().string())));
@@ -136,12 +162,36 @@ Status CameraWriter::give_up(base::Error error, std::string_view doing) {
 
 Status CameraWriter::begin(const ObjectStart& start) {
   CHECK(!growing_);
-  const fs::path path = store_.root() / "tmp" / unfinished_file_name(camera_, start.name);
+  const fs::path folder = store_.root() / "tmp";
+  const fs::path path = folder / unfinished_file_name(camera_, start.name);
+  // The clock was stepped back: the newest object will not be the last by name, and the next start must know.
+  if (start.name.start < newest_start_ && !disordered_) {
+    if (auto done = disk_.make_directories(disorder_mark().parent_path()); !done)
+      return give_up(done.error(), "mark the order in");
+    auto mark = disk_.create(disorder_mark());
+    if (!mark && mark.error().code != base::Errc::kExists) return give_up(mark.error(), "mark the order in");
+    if (auto done = disk_.sync_directory(disorder_mark().parent_path()); !done)
+      return give_up(done.error(), "mark the order in");
+    disordered_ = true;
+  }
   auto file = disk_.create(path);
   if (!file) return give_up(file.error(), "start an object in");
-  Growing growing{start.name, path, std::move(*file), 0, 0, 0, {}, false, start.name.start, clock_.steady()};
+  const bool new_run = start.name.run.number >= next_run_;
+  next_run_ = std::max(next_run_, start.name.run.number + 1);
+  next_seq_ = std::max(next_seq_, start.name.seq);
+  Growing growing;
+  growing.name = start.name;
   growing.name.chunks.clear();
+  growing.path = path;
+  growing.file = std::move(*file);
+  growing.chunk_until = start.name.start;
   growing_ = std::move(growing);
+  // The name tells a later start that the run's number was given out, even if a power cut takes all of its
+  // bytes.
+  if (new_run) {
+    if (auto done = disk_.sync_directory(folder); !done) return give_up(done.error(), "start an object in");
+    growing_->entry_synced = true;
+  }
   index_.begin(camera_, growing_->name, growing_->file->readable());
   if (start.init.empty()) return {};
   const iovec piece{const_cast<std::byte*>(start.init.data()), start.init.size()};
@@ -157,6 +207,7 @@ Status CameraWriter::write(std::span<const iovec> pieces, uint64_t total_bytes) 
   }
   if (auto done = mine.file->append(pieces, total_bytes); !done) return give_up(done.error(), "write to");
   mine.size += total_bytes;
+  if (!mine.unsynced_since) mine.unsynced_since = clock_.steady();
   for (const iovec& piece : pieces) {
     mine.crc = base::crc32c(mine.crc, {static_cast<const std::byte*>(piece.iov_base), piece.iov_len});
   }
@@ -182,10 +233,29 @@ Status CameraWriter::append(const Part& part) {
   mine.chunk.damaged |= part.damaged;
   mine.chunk_until = part.end;
   index_.part(camera_, part, offset);
-  if (clock_.steady() - mine.synced >= kSyncInterval) {
-    if (auto done = mine.file->sync(); !done) return give_up(done.error(), "sync");
-    mine.synced = clock_.steady();
+  auto synced = sync_if_due();
+  if (!synced) return tl::unexpected(std::move(synced.error()));
+  return {};
+}
+
+base::Result<std::optional<base::nanoseconds>> CameraWriter::sync_if_due() {
+  if (!growing_ || !growing_->unsynced_since) return std::nullopt;
+  const base::nanoseconds left = kSyncInterval - (clock_.steady() - *growing_->unsynced_since);
+  if (left > base::nanoseconds(0)) return left;
+  if (auto done = sync(); !done) return tl::unexpected(std::move(done.error()));
+  return std::nullopt;
+}
+
+Status CameraWriter::sync() {
+  Growing& mine = *growing_;
+  if (auto done = mine.file->sync(); !done) return give_up(done.error(), "sync");
+  if (!mine.entry_synced) {
+    if (auto done = disk_.sync_directory(mine.path.parent_path()); !done)
+      return give_up(done.error(), "sync");
+    mine.entry_synced = true;
   }
+  mine.unsynced_since.reset();
+  ++syncs_;
   return {};
 }
 
@@ -219,11 +289,16 @@ Status CameraWriter::finish_object() {
   mine.name.crc = mine.crc;
   auto file_name = store::encode_name(mine.name, max_name_length_);
   if (!file_name) return give_up(file_name.error(), "name an object in");
+  // A disk that is not mounted any more must not get folders in its place.
+  if (auto there = store_.check_identity(); !there) return give_up(there.error(), "finish an object in");
   const fs::path target = store_.root() / store::hour_prefix(camera_, mine.name.start) / *file_name;
-  if (auto done = put_in_place(disk_, *mine.file, mine.size, mine.path, target); !done) {
-    return give_up(done.error(), "finish an object in");
-  }
+  auto done = put_in_place(disk_, *mine.file, mine.size, mine.path, target);
+  if (on_finished_ && is_there(target)) on_finished_(mine.name.start, mine.size);
+  if (!done) return give_up(done.error(), "finish an object in");
   finished_bytes_ += mine.size;
+  ++syncs_;
+  next_seq_ = std::max(next_seq_, mine.name.seq + mine.name.chunks.size());
+  newest_start_ = std::max(newest_start_, mine.name.start);
   mine.file->drop_cache();
   growing_.reset();
   index_.end(camera_);

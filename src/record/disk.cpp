@@ -62,6 +62,18 @@ class SystemDiskFile final : public DiskFile {
     return {};
   }
 
+  base::Status rewrite(base::ByteView bytes) override {
+    uint64_t at = 0;
+    while (!bytes.empty()) {
+      const ssize_t written = ::pwrite(file_->fd(), bytes.data(), bytes.size(), static_cast<off_t>(at));
+      if (written < 0 && errno == EINTR) continue;
+      if (written < 0) return base::fail_system("write again");
+      at += static_cast<uint64_t>(written);
+      bytes = bytes.subspan(static_cast<size_t>(written));
+    }
+    return {};
+  }
+
   void drop_cache() override { ::posix_fadvise(file_->fd(), 0, 0, POSIX_FADV_DONTNEED); }
 
   std::shared_ptr<const base::File> readable() const override { return file_; }

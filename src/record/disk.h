@@ -23,6 +23,9 @@ class DiskFile {
   virtual base::Status allocate(uint64_t size) = 0;
   virtual base::Status truncate(uint64_t size) = 0;
   virtual base::Status sync() = 0;
+  // Writes the first bytes of the file again, as they are. After a sync that failed the kernel may take pages
+  // for written that are not on disk; now they are dirty again, and the next sync() means what it says.
+  virtual base::Status rewrite(base::ByteView bytes) = 0;
   // The bytes will hardly be read again soon: lets the page cache have the room.
   virtual void drop_cache() = 0;
   [[nodiscard]] virtual std::shared_ptr<const base::File> readable() const = 0;

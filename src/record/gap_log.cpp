@@ -96,6 +96,18 @@ base::Status GapLog::end(const std::string& camera, base::UtcTime end, base::nan
   });
 }
 
+base::Status GapLog::forget_open(const std::string& camera, base::UtcTime recorded_until,
+                                 base::nanoseconds least) {
+  const std::lock_guard lock(mutex_);
+  return guarded([&] {
+    SQLite::Statement forget(*database_,
+                             "DELETE FROM gaps WHERE camera = ? AND end_ms IS NULL AND start_ms < ?");
+    forget.bind(1, camera);
+    forget.bind(2, base::to_unix_ms(recorded_until - least));
+    forget.exec();
+  });
+}
+
 base::Result<std::vector<Gap>> GapLog::find(std::string_view camera, base::UtcTime from,
                                             base::UtcTime to) const {
   const std::lock_guard lock(mutex_);

@@ -38,6 +38,9 @@ class GapLog {
   base::Status begin(const std::string& camera, const Gap& gap);
   // Ends the open gap; one shorter than `least` is forgotten.
   base::Status end(const std::string& camera, base::UtcTime end, base::nanoseconds least);
+  // At a start, with the time up to which there is a recording: an open gap that began `least` earlier was
+  // ended, but a power cut took the word of it.
+  base::Status forget_open(const std::string& camera, base::UtcTime recorded_until, base::nanoseconds least);
   [[nodiscard]] base::Result<std::vector<Gap>> find(std::string_view camera, base::UtcTime from,
                                                     base::UtcTime to) const;
 

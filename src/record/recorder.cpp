@@ -9,16 +9,74 @@ namespace miharu::record {
 
 using store::RunReason;
 
-struct Recorder::DiskSide {
-  DiskSide(const std::string& camera, const RecorderEnvironment& environment, size_t max_name_length)
-      : writer(camera, environment.disk, environment.store, environment.index, environment.clock,
-               max_name_length) {}
+namespace {
+
+void run_after(const RecorderEnvironment& environment, net::EventLoop& loop, base::nanoseconds pause,
+               std::function<void()> function) {
+  if (environment.after) {
+    environment.after(loop, pause, std::move(function));
+    return;
+  }
+  auto timer = std::make_shared<boost::asio::steady_timer>(loop.context(), pause);
+  timer->async_wait([timer, function = std::move(function)](const boost::system::error_code& error) {
+    if (!error) function();
+  });
+}
+
+}  // namespace
+
+struct Recorder::DiskSide : std::enable_shared_from_this<DiskSide> {
+  DiskSide(const std::string& camera, const RecorderEnvironment& with, size_t max_name_length)
+      : writer(camera, with.disk, with.store, with.index, with.clock, max_name_length), environment(with) {}
+
+  // Does an order. After one that failed they are ignored until the next resume().
+  void attempt(const std::function<base::Status(CameraWriter&)>& work) {
+    if (failed) return;
+    const uint64_t syncs = writer.syncs();
+    const base::Status done = work(writer);
+    if (done) {
+      if (writer.syncs() > syncs) failures = 0;
+      return;
+    }
+    failed = trouble = true;
+    ++failures;
+    tell_no_space(done.error());
+    on_failure(done.error());
+  }
+
+  void tell_no_space(const base::Error& error) const {
+    if (error.code == base::Errc::kNoSpace && environment.on_no_space) environment.on_no_space();
+  }
+
+  // Also a camera that sends nothing more has its last bytes synced in time.
+  void await_sync(base::nanoseconds left) {
+    if (sync_awaited) return;
+    sync_awaited = true;
+    run_after(environment, environment.disk_loop, left, [waiting = weak_from_this()] {
+      const auto side = waiting.lock();
+      if (!side) return;
+      side->sync_awaited = false;
+      std::optional<base::nanoseconds> next;
+      side->attempt([&next](CameraWriter& of_camera) -> base::Status {
+        auto due = of_camera.sync_if_due();
+        if (!due) return tl::unexpected(due.error());
+        next = *due;
+        return {};
+      });
+      if (next) side->await_sync(*next);
+    });
+  }
+
   CameraWriter writer;
-  bool failed = false;   // orders are ignored until the next resume()
+  RecorderEnvironment environment;
+  std::function<void(const base::Error&)> on_failure;
+  bool failed = false;
   bool gap_open = true;  // there may be a gap in the log that has no end; an earlier process may have left it
+  bool sync_awaited = false;
   // From a failure until something is written again: a disk that stays full fails each attempt anew, and
   // between them the camera must not look recorded.
   std::atomic<bool> trouble{false};
+  std::atomic<unsigned> failures{0};  // since something was last made durable
   std::atomic<uint64_t> queued_bytes{0};
   std::atomic<uint64_t> written_bytes{0};
   std::atomic<uint64_t> objects{0};
@@ -30,8 +88,19 @@ Recorder::Recorder(std::string camera, SegmenterOptions options, const RecorderE
       environment_(environment),
       disk_side_(std::make_shared<DiskSide>(camera_, environment, options.max_name_length)),
       alive_(std::make_shared<bool>(true)),
-      retry_(environment.media_loop.context()),
-      segmenter_(options, 0, 0, *this) {}
+      segmenter_(options, 0, 0, *this) {
+  disk_side_->on_failure = [this, alive = alive_, &loop = environment.media_loop](const base::Error& error) {
+    loop.post([this, alive, error] {
+      if (*alive) disk_failed(error);
+    });
+  };
+  if (environment.on_object) {
+    disk_side_->writer.set_on_finished(
+        [camera = camera_, on_object = environment.on_object](base::UtcTime start, uint64_t bytes) {
+          on_object(camera, start, bytes);
+        });
+  }
+}
 
 Recorder::~Recorder() {
   *alive_ = false;
@@ -41,13 +110,23 @@ void Recorder::start() {
   resume();
 }
 
+void Recorder::resume_after_pause() {
+  const unsigned doublings = std::clamp(disk_side_->failures.load(), 2U, 16U) - 2;
+  const base::seconds pause = std::min(kLongestPause, kLeastPause * (1 << doublings));
+  run_after(environment_, environment_.media_loop, pause, [this, alive = alive_] {
+    if (*alive && !stopped_) resume();
+  });
+}
+
 void Recorder::resume() {
   ready_ = false;
-  environment_.disk_loop.post([this, side = disk_side_, alive = alive_, &loop = environment_.media_loop,
-                               on_no_space = environment_.on_no_space] {
+  environment_.disk_loop.post([this, side = disk_side_, alive = alive_, &loop = environment_.media_loop] {
     auto point = side->writer.resume();
     side->failed = !point.has_value();
-    if (!point && point.error().code == base::Errc::kNoSpace && on_no_space) on_no_space();
+    if (!point) {
+      ++side->failures;
+      side->tell_no_space(point.error());
+    }
     loop.post([this, alive, point = std::move(point)] {
       if (*alive) resumed(point);
     });
@@ -59,20 +138,29 @@ void Recorder::resumed(const base::Result<ResumePoint>& point) {
   if (!point) {
     state_ = RecorderStatus::State::kDiskTrouble;
     set_last_error(point.error());
-    spdlog::warn("{}: cannot record: {}; trying again in {} s", camera_, point.error().to_string(),
-                 kRetryDisk.count());
-    retry_.expires_after(kRetryDisk);
-    retry_.async_wait([this, alive = alive_](const boost::system::error_code& error) {
-      if (!error && *alive && !stopped_) resume();
-    });
+    warn_once(fmt::format("cannot record: {}", point.error().to_string()));
+    if (!suspended_) {
+      suspended_ = true;
+      next_reason_ = RunReason::kDisk;
+      next_text_ = point.error().text;
+      begin_gap(next_reason_, next_text_);
+    }
+    resume_after_pause();
     return;
   }
   segmenter_.set_counters(point->next_run, point->next_seq);
   if (point->recorded_until) {
     // Where the recording really ends: less may have reached the disk than was sent to it.
     recorded_until_ = *point->recorded_until;
+    if (!started_) {
+      environment_.disk_loop.post([&gaps = environment_.gaps, camera = camera_, until = recorded_until_] {
+        if (auto done = gaps.forget_open(camera, until, kLeastGap); !done)
+          spdlog::warn("{}: {}", camera, done.error().to_string());
+      });
+    }
     begin_gap(next_reason_, next_text_.empty() ? "miharu was not running" : next_text_);
   }
+  started_ = true;
   state_ = RecorderStatus::State::kWaiting;
   ready_ = true;
   suspended_ = false;
@@ -127,7 +215,6 @@ void Recorder::on_run_end(RunReason reason, const std::string& detail) {
 
 void Recorder::stop(std::function<void()> done) {
   stopped_ = true;
-  retry_.cancel();
   segmenter_.end_run();
   state_ = RecorderStatus::State::kStopped;
   environment_.disk_loop.post([side = disk_side_, done = std::move(done)] {
@@ -167,7 +254,7 @@ void Recorder::on_object(ObjectStart start) {
 void Recorder::on_part(Part part) {
   if (suspended_) return;
   const uint64_t bytes = part.size_bytes;
-  if (disk_side_->queued_bytes + bytes > kMaxQueuedBytes) {
+  if (disk_side_->queued_bytes + bytes > environment_.max_queued_bytes) {
     suspend(RunReason::kQueue, "the disk did not keep up");
     return;
   }
@@ -178,12 +265,13 @@ void Recorder::on_part(Part part) {
       [part = std::make_shared<const Part>(std::move(part)), side = disk_side_, camera = camera_,
        &gaps = environment_.gaps](CameraWriter& writer) -> base::Status {
         auto done = writer.append(*part);
-        if (done) side->trouble = false;
+        if (done && side->trouble.exchange(false)) spdlog::info("{}: recording again", camera);
         // Not before something is on disk: a disk that is still full would end its own gap at every attempt.
         if (done && std::exchange(side->gap_open, false)) {
           if (auto ended = gaps.end(camera, part->start, kLeastGap); !ended)
             spdlog::warn("{}: {}", camera, ended.error().to_string());
         }
+        if (done) side->await_sync(CameraWriter::kSyncInterval);
         return done;
       },
       bytes);
@@ -191,14 +279,10 @@ void Recorder::on_part(Part part) {
 
 void Recorder::on_chunk_end(base::UtcTime end, bool object) {
   order(
-      [end, object, side = disk_side_, camera = camera_,
-       on_object = environment_.on_object](CameraWriter& writer) -> base::Status {
+      [end, object, side = disk_side_](CameraWriter& writer) -> base::Status {
         const uint64_t before = writer.finished_bytes();
         auto done = writer.chunk_end(end, object);
-        if (done && object && writer.finished_bytes() > before) {
-          ++side->objects;
-          if (on_object) on_object(camera, writer.finished_bytes() - before);
-        }
+        if (done && object && writer.finished_bytes() > before) ++side->objects;
         return done;
       },
       0);
@@ -207,27 +291,28 @@ void Recorder::on_chunk_end(base::UtcTime end, bool object) {
 void Recorder::order(std::function<base::Status(CameraWriter&)> work, uint64_t bytes) {
   if (suspended_) return;
   disk_side_->queued_bytes += bytes;
-  environment_.disk_loop.post([this, work = std::move(work), bytes, side = disk_side_, alive = alive_,
-                               &loop = environment_.media_loop, on_no_space = environment_.on_no_space] {
+  environment_.disk_loop.post([work = std::move(work), bytes, side = disk_side_] {
     side->queued_bytes -= bytes;
-    if (side->failed) return;
-    base::Status done = work(side->writer);
-    if (done) {
-      side->written_bytes += bytes;
-      return;
-    }
-    side->failed = side->trouble = true;
-    if (done.error().code == base::Errc::kNoSpace && on_no_space) on_no_space();
-    loop.post([this, alive, error = std::move(done.error())] {
-      if (!*alive || stopped_ || suspended_) return;
-      set_last_error(error);
-      suspend(RunReason::kDisk, error.text);
-    });
+    side->attempt(work);
+    if (!side->failed) side->written_bytes += bytes;
   });
 }
 
+void Recorder::disk_failed(const base::Error& error) {
+  if (stopped_ || suspended_) return;
+  set_last_error(error);
+  suspend(RunReason::kDisk, error.text);
+}
+
+void Recorder::warn_once(const std::string& text) {
+  if (disk_side_->failures <= 1) warned_.clear();
+  if (warned_ == text) return;
+  warned_ = text;
+  spdlog::error("{}: {}", camera_, text);
+}
+
 void Recorder::suspend(RunReason reason, const std::string& text) {
-  spdlog::error("{}: recording is interrupted: {}", camera_, text);
+  warn_once(fmt::format("recording is interrupted: {}", text));
   suspended_ = true;
   ready_ = false;
   next_reason_ = reason;
@@ -243,7 +328,11 @@ void Recorder::suspend(RunReason reason, const std::string& text) {
       if (side->failed) return;
       if (auto closed = side->writer.close(); !closed) side->failed = true;
     });
-    resume();
+    if (disk_side_->failures > 1) {
+      resume_after_pause();
+    } else {
+      resume();
+    }
   });
 }
 

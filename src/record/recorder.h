@@ -36,6 +36,9 @@ struct RecorderStatus {
 // What a recorder works with. All must outlive it; `disk_loop` runs everything of CameraWriter and the gap
 // log.
 struct RecorderEnvironment {
+  // Frames that wait for the disk, per camera. At 4 Mbit/s this is a disk that stalls for 90 s.
+  static constexpr uint64_t kMaxQueuedBytes = 48 << 20;
+
   net::EventLoop& media_loop;
   net::EventLoop& disk_loop;
   Disk& disk;
@@ -43,18 +46,24 @@ struct RecorderEnvironment {
   RecordingIndex& index;
   GapLog& gaps;
   const base::Clock& clock;
-  // Called on the disk thread when an object got its name, with its size; and when the disk is full.
-  std::function<void(const std::string& camera, uint64_t bytes)> on_object;
+  // Called on the disk thread when an object got its name, with its start and size; and when the disk is
+  // full.
+  std::function<void(const std::string& camera, base::UtcTime start, uint64_t bytes)> on_object;
   std::function<void()> on_no_space;
+  // Calls a function on a loop after a time; by the system's clock unless tests give another.
+  std::function<void(net::EventLoop&, base::nanoseconds, std::function<void()>)> after = {};
+  uint64_t max_queued_bytes = kMaxQueuedBytes;
 };
 
 // Lives on the camera's media thread; make it, start() it and stop() it there. status() may be asked from any
 // thread.
 class Recorder final : public stream::PlacedListener, private SegmenterListener {
  public:
-  // Frames that wait for the disk, per camera. At 4 Mbit/s this is a disk that stalls for 90 s.
-  static constexpr uint64_t kMaxQueuedBytes = 48 << 20;
-  static constexpr base::seconds kRetryDisk{5};
+  static constexpr uint64_t kMaxQueuedBytes = RecorderEnvironment::kMaxQueuedBytes;
+  // The first failure of a disk is answered at once; when nothing could be made durable since, the pause
+  // before the next attempt doubles from the first to the second.
+  static constexpr base::seconds kLeastPause{1};
+  static constexpr base::seconds kLongestPause{30};
   static constexpr base::seconds kLeastGap{2};  // shorter ones are not marked (quirk T7)
 
   Recorder(std::string camera, SegmenterOptions options, const RecorderEnvironment& environment);
@@ -81,11 +90,15 @@ class Recorder final : public stream::PlacedListener, private SegmenterListener 
   void on_chunk_end(base::UtcTime end, bool object) override;
 
   void resume();
+  void resume_after_pause();  // the longer the more often the disk failed
   void resumed(const base::Result<ResumePoint>& point);
   // Stops feeding the disk until it answers again; the run that follows begins with `reason`.
   void suspend(store::RunReason reason, const std::string& text);
   void begin_segmenter_run(store::RunReason reason);
+  void disk_failed(const base::Error& error);
   void set_last_error(const base::Error& error);
+  // Once for each thing that goes wrong: a disk that stays full would fill the log as well.
+  void warn_once(const std::string& text);
   void begin_gap(store::RunReason reason, const std::string& text);
   // Runs on the disk thread; its failure comes back as suspend().
   void order(std::function<base::Status(CameraWriter&)> work, uint64_t bytes);
@@ -95,15 +108,16 @@ class Recorder final : public stream::PlacedListener, private SegmenterListener 
   RecorderEnvironment environment_;
   std::shared_ptr<DiskSide> disk_side_;
   std::shared_ptr<bool> alive_;  // false once destroyed: asked by what the disk thread posts back
-  boost::asio::steady_timer retry_;
 
   Segmenter segmenter_;
   std::optional<stream::RunStart> run_;  // the placer's current run
+  bool started_ = false;                 // the disk side answered once
   bool ready_ = false;                   // the disk side answered: parts may be sent
   bool suspended_ = false;
   bool stopped_ = false;
   store::RunReason next_reason_ = store::RunReason::kRestart;
   std::string next_text_;
+  std::string warned_;  // what the log was last told
   base::UtcTime recorded_until_{};
 
   // Written on the media thread, read by any.

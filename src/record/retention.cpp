@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "record/camera_writer.h"
 #include "store/catalog.h"
 
 namespace miharu::record {
@@ -153,7 +154,7 @@ base::Result<uint64_t> Retention::run_once(bool disk_is_full) {
   return objects;
 }
 
-uint64_t Retention::missing_free_bytes(bool disk_is_full) const {
+uint64_t Retention::missing_free_bytes(bool disk_is_full) {
   struct statvfs info {};
   if (::statvfs(store_.root().c_str(), &info) != 0) return 0;
   const uint64_t total = static_cast<uint64_t>(info.f_blocks) * info.f_frsize;
@@ -161,8 +162,13 @@ uint64_t Retention::missing_free_bytes(bool disk_is_full) const {
   uint64_t wanted = options_.free_bytes.value_or(0);
   if (options_.free_fraction)
     wanted = std::max(wanted, static_cast<uint64_t>(static_cast<double>(total) * *options_.free_fraction));
-  // A twentieth of a small disk is room enough.
-  if (disk_is_full) wanted = std::max(wanted, std::min(kLeastRoomBytes, total / 20));
+  if (disk_is_full) {
+    // A twentieth of a small disk is room enough, if each camera can reserve what it reserves and name an
+    // object besides; of a tiny one not more than half.
+    const uint64_t reserved = (known_cameras().size() + 1) * CameraWriter::kPreallocateBytes;
+    const uint64_t room = std::max(std::min(kLeastRoomBytes, total / 20), reserved);
+    wanted = std::max(wanted, std::min(room, total / 2));
+  }
   return wanted > free ? wanted - free : 0;
 }
 
@@ -192,7 +198,7 @@ base::Result<Retention::Deleted> Retention::expire(const std::string& camera, ba
   }
   Deleted sum;
   for (const HourKey hour : hours) {
-    const auto deleted = delete_from(camera, hour, 0, older_than);
+    const auto deleted = delete_from({camera}, hour, 0, older_than);
     if (!deleted) return tl::unexpected(deleted.error());
     sum.objects += deleted->objects;
     sum.bytes += deleted->bytes;
@@ -201,18 +207,17 @@ base::Result<Retention::Deleted> Retention::expire(const std::string& camera, ba
 }
 
 base::Result<Retention::Deleted> Retention::shrink(const std::set<std::string>& cameras, uint64_t excess) {
-  std::vector<std::pair<HourKey, std::string>> oldest;
+  std::map<HourKey, std::set<std::string>> oldest;
   {
     const std::lock_guard lock(mutex_);
     for (const std::string& camera : cameras) {
-      for (const auto& [hour, bytes] : books_[camera]) oldest.emplace_back(hour, camera);
+      for (const auto& [hour, bytes] : books_[camera]) oldest[hour].insert(camera);
     }
   }
-  std::sort(oldest.begin(), oldest.end());
   Deleted sum;
-  for (const auto& [hour, camera] : oldest) {
+  for (const auto& [hour, of_hour] : oldest) {
     if (sum.bytes >= excess) break;
-    const auto deleted = delete_from(camera, hour, excess - sum.bytes, base::UtcTime::min());
+    const auto deleted = delete_from(of_hour, hour, excess - sum.bytes, base::UtcTime::min());
     if (!deleted) return tl::unexpected(deleted.error());
     sum.objects += deleted->objects;
     sum.bytes += deleted->bytes;
@@ -220,29 +225,49 @@ base::Result<Retention::Deleted> Retention::shrink(const std::set<std::string>& 
   return sum;
 }
 
-base::Result<Retention::Deleted> Retention::delete_from(const std::string& camera, HourKey hour,
+base::Result<Retention::Deleted> Retention::delete_from(const std::set<std::string>& cameras, HourKey hour,
                                                         uint64_t wanted_bytes, base::UtcTime older_than) {
-  const auto listing = store_.list(store::hour_prefix(camera, start_of(hour)), true);
-  if (!listing) return tl::unexpected(listing.error());
-  Deleted deleted;
-  uint64_t left = 0;
-  for (const store::ListedObject& object : listing->objects) {
-    const auto name = store::decode_name(std::string_view(object.key).substr(object.key.rfind('/') + 1));
-    if (!name) continue;
-    if (deleted.bytes >= wanted_bytes && name->end() >= older_than) {
-      left += name->size_bytes();
-      continue;
+  struct Candidate {
+    std::string camera;
+    std::string key;
+    base::UtcTime start;
+    base::UtcTime end;
+    uint64_t bytes;
+  };
+  std::vector<Candidate> candidates;
+  std::map<std::string, uint64_t> left;
+  for (const std::string& camera : cameras) {
+    const auto listing = store_.list(store::hour_prefix(camera, start_of(hour)), true);
+    if (!listing) return tl::unexpected(listing.error());
+    uint64_t& bytes = left[camera];
+    for (const store::ListedObject& object : listing->objects) {
+      const auto name = store::decode_name(std::string_view(object.key).substr(object.key.rfind('/') + 1));
+      if (!name) continue;
+      candidates.push_back({camera, object.key, name->start, name->end(), name->size_bytes()});
+      bytes += name->size_bytes();
     }
-    if (auto removed = store_.remove(object.key); !removed) return tl::unexpected(removed.error());
+  }
+  // By age over all cameras: none may lose an hour that its neighbour keeps.
+  std::ranges::stable_sort(candidates, {}, &Candidate::start);
+  Deleted deleted;
+  base::Status removed;
+  for (const Candidate& each : candidates) {
+    if (deleted.bytes >= wanted_bytes && each.end >= older_than) continue;
+    removed = store_.remove(each.key);
+    if (!removed) break;
     deleted.objects += 1;
-    deleted.bytes += name->size_bytes();
+    deleted.bytes += each.bytes;
+    left[each.camera] -= each.bytes;
   }
   const std::lock_guard lock(mutex_);
-  if (left == 0 && hour < hour_of(clock_.utc())) {
-    books_[camera].erase(hour);
-  } else {
-    books_[camera][hour] = left;
+  for (const auto& [camera, bytes] : left) {
+    if (bytes == 0 && hour < hour_of(clock_.utc())) {
+      books_[camera].erase(hour);
+    } else {
+      books_[camera][hour] = bytes;
+    }
   }
+  if (!removed) return tl::unexpected(removed.error());
   return deleted;
 }
 

@@ -54,15 +54,15 @@ class Retention {
     uint64_t objects = 0;
     uint64_t bytes = 0;
   };
-  // From the front of one hour: while `wanted_bytes` are not reached, and all that ended before `older_than`.
-  base::Result<Deleted> delete_from(const std::string& camera, HourKey hour, uint64_t wanted_bytes,
+  // The oldest of one hour: while `wanted_bytes` are not reached, and all that ended before `older_than`.
+  base::Result<Deleted> delete_from(const std::set<std::string>& cameras, HourKey hour, uint64_t wanted_bytes,
                                     base::UtcTime older_than);
   // Deletes the oldest of `cameras` until `excess` bytes are gone.
   base::Result<Deleted> shrink(const std::set<std::string>& cameras, uint64_t excess);
   base::Result<Deleted> expire(const std::string& camera, base::UtcTime older_than);
   [[nodiscard]] uint64_t bytes_of(const std::set<std::string>& cameras);
   [[nodiscard]] std::set<std::string> known_cameras();
-  [[nodiscard]] uint64_t missing_free_bytes(bool disk_is_full) const;
+  [[nodiscard]] uint64_t missing_free_bytes(bool disk_is_full);
   void loop();
 
   store::DirectoryStore& store_;

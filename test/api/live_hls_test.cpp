@@ -88,14 +88,14 @@ TEST_F(LiveHlsTest, AnOldPictureIsNotTakenForThePresentOne) {
 
 TEST_F(LiveHlsTest, ABlockingReloadIsAnsweredByItsPartAndOneTextServesAll) {
   recorded_.camera().begin_run();
-  record(milliseconds(4200));
+  record(milliseconds(4800));
   const size_t parts = recorded_.index.recent("front").back().parts.size();
   const std::string query = next(0, std::to_string(parts));
   std::vector<std::shared_ptr<Answer>> waiting;
   for (int i = 0; i < 3; ++i) waiting.push_back(ask(query, {{"Accept-Encoding", "gzip"}}));
   const auto segment = ask(next(0));
   EXPECT_EQ(waiters_.waiting(), 4U);
-  record(milliseconds(100));
+  record(milliseconds(80));
   EXPECT_FALSE(waiting[0]->given());
   record(milliseconds(500));
   for (const auto& each : waiting) ASSERT_TRUE(each->given());
@@ -198,7 +198,7 @@ TEST_F(LiveHlsTest, AnHourOfPast) {
 
 TEST_F(LiveHlsTest, AHintedPartIsWaitedFor) {
   recorded_.camera().begin_run();
-  record(milliseconds(4200));
+  record(milliseconds(4800));
   const auto newest = recorded_.index.recent("front").back();
   ASSERT_FALSE(newest.finished);
   int there = 0;

@@ -43,15 +43,19 @@ TEST(Text, RedactUrls) {
     const char* text;
     const char* redacted;
   };
-  for (const Case& c : {Case{"rtsp://user:pass@10.0.0.1/stream", "rtsp://***@10.0.0.1/stream"},
-                        {"rtsp://10.0.0.1/a@b", "rtsp://10.0.0.1/a@b"},
-                        {"rtsp://u:p@ss@10.0.0.1:554/", "rtsp://***@10.0.0.1:554/"},
-                        {"open \"rtsp://u:p@h/1\", then http://v:q@h/2?x=1",
-                         "open \"rtsp://***@h/1\", then http://***@h/2?x=1"},
-                        {"no url: user@host", "no url: user@host"},
-                        {"rtsp://u:p@h", "rtsp://***@h"},
-                        {"rtsp://", "rtsp://"},
-                        {"", ""}})
+  for (const Case& c :
+       {Case{"rtsp://user:pass@10.0.0.1/stream", "rtsp://***@10.0.0.1/stream"},
+        {"rtsp://10.0.0.1/a@b", "rtsp://10.0.0.1/a@b"},
+        {"rtsp://u:p@ss@10.0.0.1:554/", "rtsp://***@10.0.0.1:554/"},
+        {"open \"rtsp://u:p@h/1\", then http://v:q@h/2?x=1",
+         "open \"rtsp://***@h/1\", then http://***@h/2?x=1"},
+        {"no url: user@host", "no url: user@host"},
+        {"rtsp://u:p@h", "rtsp://***@h"},
+        {"rtsp://u:se/cret@h/1", "rtsp://***@h/1"},
+        {"rtsp://u:12/3?4#5@h:554/1 rtsp://10.0.0.1/a@b", "rtsp://***@h:554/1 rtsp://10.0.0.1/a@b"},
+        {"rtsp://[fe80::1]/x", "rtsp://[fe80::1]/x"},
+        {"rtsp://", "rtsp://"},
+        {"", ""}})
     EXPECT_EQ(redact_urls(c.text), c.redacted);
 }
 

@@ -6,12 +6,15 @@ Whoever makes a unit unreadable says so with Unit.damage(): the ground truth is 
 
 import asyncio
 import base64
+import os
 import random
 import re
 import socket
 import struct
+import time
 
 from camera import rtp
+from camera.media import make_sps
 
 KINDS = {}
 
@@ -79,9 +82,9 @@ class Reply(Fault):
         camera = connection.camera
 
         def fill(text, old=""):
-            values = {"host": connection.simulator.host, "name": camera.scenario.name, "session": connection.id, "old": old or "",
-                      "url": f"rtsp://{connection.simulator.host}/{camera.scenario.name}", "n": str(self.seen),
-                      "port": connection.simulator.host.split(":")[1]}
+            values = {"host": camera.host, "name": camera.scenario.name, "session": connection.id, "old": old or "",
+                      "url": camera.url, "n": str(self.seen), "port": camera.host.split(":")[1],
+                      "trap": str(connection.simulator.trap)}
             return re.sub(r"\{(\w+)\}", lambda m: values.get(m[1], m[0]), text)
 
         if self.status:
@@ -116,7 +119,9 @@ class Request(Fault):
 
     async def before(self, session, number):
         if self.active(number):
-            session.connection.write(self.text.replace("{url}", f"rtsp://{session.connection.simulator.host}/x").encode())
+            text = self.text.replace("{url}", session.camera.url).replace("{trap}", str(session.connection.simulator.trap))
+            session.connection.write(text.encode())
+            session.ending = session.ending or text.startswith("REDIRECT")
 
 
 class Sdp(Fault):
@@ -142,6 +147,37 @@ class ChallengeIn200(Fault):
             reply.headers += [("WWW-Authenticate", each) for each in connection.login.offers()]
 
 
+class SessionPerSetup(Fault):
+    """Each SETUP has a session id of its own; PLAY goes with the last."""
+
+    def reply(self, connection, request, reply):
+        if request.method == "SETUP" and " 200" in reply.line:
+            connection.id = f"{len(connection.session.tracks)}-{connection.id}"
+            reply.set("Session", connection.id)
+
+
+class KeptSession(Fault):
+    """A session that was lost is kept for some seconds, and there is no other: 453."""
+
+    seconds = 4.0
+    since = None
+
+    def reply(self, connection, request, reply):
+        now = asyncio.get_running_loop().time()
+        if request.method == "SETUP" and connection.camera.sessions > 1 and self.since is None:
+            self.since = now
+        if request.method == "SETUP" and self.since is not None and now - self.since < self.seconds:
+            reply.line, reply.headers = "RTSP/1.0 453 Not Enough Bandwidth", reply.headers[:1]
+
+
+class SpropExtra(Fault):
+    """Parameter sets with bytes behind their end, and a NAL unit among them that is none."""
+
+    def sdp(self, camera, text):
+        sets = [camera.video.sps + b"\x55\xaa", b"\x06\x05\x01\x00\x80", camera.video.pps]
+        return re.sub(r"(sprop-parameter-sets=)[^;\r]*", lambda m: m[1] + ",".join(base64.b64encode(s).decode() for s in sets), text)
+
+
 class SpropAnnexB(Fault):
     """Parameter sets with start codes before and zeros behind them."""
 
@@ -165,7 +201,7 @@ class Served(Fault):
 
 
 class Close(Fault):
-    """`how`: fin, rst (with what is on its way lost), teardown."""
+    """`how`: fin, rst (with what is on its way lost), half (it goes on reading)."""
 
     how = "fin"
     done = False
@@ -178,6 +214,8 @@ class Close(Fault):
             for each in session.camera.truth[-10:]:
                 each.state = "maybe" if each.state == "sent" else each.state
             session.connection.reset()
+        elif self.how == "half":
+            session.connection.writer.write_eof()
         else:
             session.connection.writer.close()
         session.closed = True
@@ -196,10 +234,20 @@ class Silence(Fault):
             self.last = number
             await asyncio.sleep(self.seconds)
 
+    silent = False
+
     def packets(self, session, sender, unit, number, packets):
-        if self.track != unit.track or not self.active(number):
+        if self.track != unit.track:
             return packets
-        unit.damage(*unit.nals)
+        if not self.active(number):
+            if self.silent and unit.track == "video" and not unit.key:
+                # What follows a silence can be decoded from its first key frame on.
+                unit.sent = False
+                return []
+            self.silent = False
+            return packets
+        self.silent = True
+        unit.sent = False
         return []
 
 
@@ -212,7 +260,7 @@ class Mute(Fault):
     def packets(self, session, sender, unit, number, packets):
         if session.number >= self.sessions or (self.udp is not None and (sender.channel is None) != self.udp):
             return packets
-        unit.damage(*unit.nals)
+        unit.sent = False
         return []
 
 
@@ -260,6 +308,108 @@ class Cut(Fault):
 
     def frame(self, session, sender, frame):
         return frame[:len(frame) // 2] if frame[4:] in self.pending else frame
+
+
+class Repeat(Fault):
+    """The beginning of a frame is written, then the whole of it, as by a camera that starts a short write over."""
+
+    mark = -1
+
+    def frame(self, session, sender, frame):
+        number = session.camera.pictures - 1
+        if not self.active(number) or self.mark == number or len(frame) < 100:
+            return frame
+        self.mark = number
+        return frame[:len(frame) // 2] + frame
+
+
+class PartialWrites(Fault):
+    """Writes as much as the socket takes and forgets the rest (live555 before 2017.06.04): a client that does not read for a
+    while, so that its window is shut, gets frames that are cut off. `kib`: of the camera's own buffer."""
+
+    kib = 64
+    cut = 0  # frames of which a part was written
+    lost = 0  # frames of which nothing was
+
+    def frame(self, session, sender, frame):
+        writer = session.connection.writer
+        if writer.transport.get_write_buffer_size():
+            return frame  # a reply is on its way
+        with socket.socket(fileno=os.dup(writer.get_extra_info("socket").fileno())) as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self.kib << 10)
+            try:
+                taken = sock.send(frame, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                taken = 0
+            except OSError:
+                return frame
+        if taken < len(frame):
+            self.cut += taken > 0
+            self.lost += taken == 0
+            session.damage_sent(frame[4:])
+        return b""
+
+
+class Drip(Fault):
+    """`bytes` a millisecond, each in a segment of its own."""
+
+    bytes = 1
+    waiting = b""
+    task = None
+
+    def frame(self, session, sender, frame):
+        self.waiting += frame
+        if self.task is None or self.task.done():
+            self.task = asyncio.get_running_loop().create_task(self._send(session.connection))
+        return b""
+
+    async def _send(self, connection):
+        loop = asyncio.get_running_loop()
+        connection.writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        begin, sent = loop.time(), 0
+        while self.waiting:
+            due = int((loop.time() - begin) * 1000 * self.bytes) - sent
+            for at in range(min(due, len(self.waiting))):
+                connection.write(self.waiting[at:at + 1])
+            sent += min(due, len(self.waiting))
+            self.waiting = self.waiting[max(due, 0):]
+            await asyncio.sleep(0.001)
+
+
+class Reboot(Fault):
+    """The camera goes without a word, is away for `away` seconds, and comes back on other ports for its media, with another SPS, its
+    clock in 1970 until `clock` seconds later, and an ssrc in its replies that is wrong."""
+
+    away = 5.0
+    clock = 2.0
+    done = False
+
+    async def before(self, session, number):
+        if self.done or number < self.spec.at:
+            return
+        self.done = True
+        camera, loop = session.camera, asyncio.get_running_loop()
+        for each in camera.truth[-10:]:
+            each.state = "maybe" if each.state == "sent" else each.state
+        port = camera.listener.sockets[0].getsockname()[1]
+        camera.listener.close()
+        for connection in list(camera.open):
+            connection.reset()
+        session.closed = True
+        camera.video.sps = make_sps(704, 576, poc_type=camera.video.poc_type, timing=15)
+        camera.reports = "1970"
+
+        async def come_back():
+            await asyncio.sleep(self.away)
+            camera.listener = await camera.listen(port)
+            await asyncio.sleep(self.clock)
+            camera.reports = "good"
+
+        self.task = loop.create_task(come_back())
+
+    def reply(self, connection, request, reply):
+        if self.done and request.method == "SETUP" and reply.get("Transport"):
+            reply.set("Transport", re.sub(r"ssrc=\w+", "ssrc=0x12", reply.get("Transport")))
 
 
 class Unassigned(Fault):
@@ -352,6 +502,21 @@ class Stranger(Fault):
             other.sendto(packet.encode(), ("127.0.0.1", sender.peer))
 
 
+class NeedsReports(Fault):
+    """Ends a session whose client says nothing over RTCP for some seconds."""
+
+    seconds = 8.0
+
+    async def before(self, session, number):
+        now = time.monotonic()
+        sender = session.tracks["video"]
+        sender.heard = sender.heard or now
+        if now - sender.heard > self.seconds:
+            session.camera.mistakes.append(f"no receiver report for {self.seconds} s")
+            session.connection.reset()
+            session.closed = True
+
+
 class Bye(Fault):
     async def before(self, session, number):
         if self.active(number):
@@ -363,7 +528,8 @@ class Bye(Fault):
 
 
 class Flood(Fault):
-    """Never stops: `what`: header, junk, frames (65,535 bytes each), body."""
+    """As fast as the client reads, up to `mib`. `what`: header, line, body, junk, frames (65,535 bytes, none of a picture), unit
+    (one picture without an end), pictures (65,000 bytes each, whole)."""
 
     what = "header"
     method = "DESCRIBE"
@@ -376,9 +542,31 @@ class Flood(Fault):
         if self.what == "header":
             writer.write(b"RTSP/1.0 200 OK\r\nCSeq: 1\r\n")
         piece = {"header": b"X-Filler: " + b"a" * 4000 + b"\r\n", "line": b"a" * 4096, "junk": bytes(range(1, 256)) * 16,
-                 "frames": b"$\x00\xff\xff\x80\x60" + b"\x41" * 65533, "body": b"a=x\r\n" * 800}[self.what]
+                 "frames": b"$\x00\xff\xff\x80\x60" + b"\x41" * 65533, "body": b"a=x\r\n" * 800}.get(self.what, b"x")
+        if self.what in ("unit", "pictures"):
+            return await self._rtp(connection)
         for _ in range(self.mib * 2**20 // len(piece)):
             if writer.is_closing():
                 return
             writer.write(piece)
             await writer.drain()
+
+    async def _rtp(self, connection):
+        whole = self.what == "pictures"
+        body = (b"\x65\xb8" if whole else b"\x5c\x01") + b"\x55" * 65000
+        for number in range(self.mib * 2**20 // len(body)):
+            if connection.writer.is_closing():
+                return
+            packet = rtp.Packet(body, [], whole, 96, number, number if whole else 0, 7)
+            data = packet.encode()
+            connection.writer.write(struct.pack(">BBH", 0x24, 0, len(data)) + data)
+            await connection.writer.drain()
+
+
+class RedirectTrap(Fault):
+    """DESCRIBE sends the client to another name of this machine, where nobody must come."""
+
+    def reply(self, connection, request, reply):
+        if request.method == "DESCRIBE":
+            reply.line, reply.body = "RTSP/1.0 302 Found", b""
+            reply.headers = [("CSeq", request.headers["cseq"]), ("Location", f"rtsp://localhost:{connection.simulator.trap}/x")]

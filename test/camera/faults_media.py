@@ -10,7 +10,7 @@ from camera.media import PPS, SPS, Nal, make_pps, make_sps
 
 
 class SsrcChange(Fault):
-    """A new ssrc, sequence and timestamp from a picture on. The first packet of it tells the recorder; `lossy`: it is lost."""
+    """A new ssrc and sequence from a picture on, and with `keep_time` = false a new timestamp."""
 
     keep_time = True
 
@@ -19,17 +19,9 @@ class SsrcChange(Fault):
             sender = session.tracks["video"]
             sender.ssrc = self.rng.getrandbits(32)
             sender.sequence = self.rng.getrandbits(16)
-            self.fresh = True
             if not self.keep_time:
                 sender.timestamp, sender.start = self.rng.getrandbits(32), None
 
-    fresh = False
-
-    def sequenced(self, session, sender, unit, number, packets):
-        if self.fresh and unit.track == "video":
-            self.fresh = False
-            unit.damage(*packets[0].nals)
-        return packets
 
 
 class OldSession(Fault):
@@ -54,18 +46,45 @@ class TimestampJump(Fault):
 
 
 class SequenceJump(Fault):
-    """The first packet behind it may be lost: two in a row show that it is a jump and no stray (RFC 3550 A.1)."""
-
     by = 20000
 
     async def before(self, session, number):
         if self.active(number):
             session.tracks["video"].sequence += self.by
 
-    def sequenced(self, session, sender, unit, number, packets):
-        if unit.track == "video" and self.active(number):
-            unit.damage()
+
+class Drift(Fault):
+    """The media clock of a track runs at another speed than it says: by `ppm`, or by a `factor`."""
+
+    ppm = 0.0
+    factor = 1.0
+    track = "video"
+
+    async def before(self, session, number):
+        if self.track in session.tracks:
+            session.tracks[self.track].speed = self.factor * (1 + self.ppm / 1e6)
+
+
+class RandomTime(Fault):
+    """Each unit has a timestamp from anywhere."""
+
+    track = "video"
+
+    def packets(self, session, sender, unit, number, packets):
+        if unit.track == self.track and self.active(number):
+            timestamp = self.rng.getrandbits(32)
+            for packet in packets:
+                packet.timestamp = timestamp
         return packets
+
+
+class Irregular(Fault):
+    """Pictures are not taken at a steady rate: each up to `seconds` later."""
+
+    seconds = 0.08
+
+    def irregular(self, number):
+        return self.seconds * ((number * 37) % 10) / 10
 
 
 class Marker(Fault):
@@ -193,7 +212,7 @@ class StapZeros(Fault):
 
 
 class SpsChange(Fault):
-    """`how`: noise (another timing in the VUI), real (another size), alternate (noise, to and fro)."""
+    """`how`: noise (another timing in the VUI), real (another size), alternate (noise, to and fro), sizes (real, to and fro)."""
 
     how = "noise"
 
@@ -204,6 +223,9 @@ class SpsChange(Fault):
         if self.how == "real":
             video.sps = make_sps(1280, 720, poc_type=video.poc_type, timing=25)
             video.restart()
+        elif self.how == "sizes":
+            self.spare = self.spare or make_sps(1280, 720, poc_type=video.poc_type, timing=25)
+            video.sps, self.spare = self.spare, video.sps
         else:
             self.spare = make_sps(poc_type=video.poc_type, timing=50) if self.spare is None else self.spare
             video.sps, self.spare = self.spare, video.sps

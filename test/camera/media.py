@@ -83,6 +83,7 @@ class Unit:
     nals: list = field(default_factory=list)
     damaged: bool = False
     required: bool = True  # must be in the recording; else it may be there
+    sent: bool = True  # else nobody can know of it
 
     def damage(self, *nals):
         self.damaged = True
@@ -94,14 +95,19 @@ class H264:
     """`gop`: pictures from one key frame to the next. `in_band`: which key frames carry parameter sets: all, first, none."""
 
     def __init__(self, rng: random.Random, fps=10, gop=10, slices=1, key_bytes=6000, bytes=900, in_band="all", aud=False,
-                 sei=False, poc_type=2, recovery=False):
-        self.rng, self.fps, self.gop, self.slices = rng, fps, gop, slices
+                 sei=False, poc_type=2, recovery=False, timing=25, gops=()):
+        self.rng, self.fps, self.slices = rng, fps, slices
+        self.gops = list(gops) or [gop]
         self.key_bytes, self.delta_bytes, self.in_band, self.aud, self.sei = key_bytes, bytes, in_band, aud, sei
         self.poc_type, self.recovery = poc_type, recovery
-        self.sps, self.pps = make_sps(poc_type=poc_type, timing=25), make_pps()
+        self.sps, self.pps = make_sps(poc_type=poc_type, timing=timing), make_pps()
         self.number = 0
         self.in_gop = 0
         self.keys = 0
+
+    @property
+    def gop(self):
+        return self.gops[max(self.keys - 1, 0) % len(self.gops)]
 
     def noise(self, size):
         # Never below 0x20: no start code, and no emulation prevention, inside.
@@ -145,24 +151,39 @@ class H264:
 NOISE = bytes(0x20 + value % 0xE0 for value in range(256))
 
 
-class FileH264:
-    """Pictures that decode, with B-frames: made once by ffmpeg, enough for 90 s at 10 a second. Media time is that of
-    presentation; pictures come in decoding order."""
+# What x264 is told; all else is the same.
+STYLES = {
+    "b-frames": ["-bf", "2", "-x264-params", "scenecut=0:b-pyramid=none"],
+    "pyramid": ["-bf", "3", "-x264-params", "scenecut=0:b-pyramid=normal"],
+    "open-gop": ["-bf", "2", "-x264-params", "scenecut=0:open-gop=1"],
+    "intra-refresh": ["-bf", "0", "-x264-params", "scenecut=0:intra-refresh=1"],
+    "interlaced": ["-bf", "2", "-flags", "+ildct+ilme", "-x264-params", "scenecut=0:tff=1:b-pyramid=none"],
+}
 
-    def __init__(self, path, fps=10):
+
+class FileH264:
+    """Pictures that decode. Made once by ffmpeg, enough for 100 s at 10 a second. Media time is that of presentation; pictures
+    come in decoding order."""
+
+    def __init__(self, folder, style, fps=10):
+        path = folder / f"{style}-{fps:g}.mp4"
         if not path.exists():
-            subprocess.run(
-                ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", f"testsrc2=s=320x240:r={fps}", "-frames:v", "900", "-c:v", "libx264",
-                 "-profile:v", "main", "-bf", "2", "-g", "20", "-sc_threshold", "0", "-b_strategy", "0", "-threads", "1",
-                 "-x264-params", "aud=1:scenecut=0:b-pyramid=none", "-f", "h264", str(path)],
-                check=True, timeout=60)
+            self._run("ffmpeg", "-v", "error", "-f", "lavfi", "-i", f"testsrc2=s=160x128:r={fps}", "-frames:v", "1000", "-c:v", "libx264",
+                      "-preset", "ultrafast", "-g", "20", "-b_strategy", "0", "-threads", "1", *STYLES[style], str(path))
+        stream = self._run("ffmpeg", "-v", "error", "-i", str(path), "-c", "copy", "-bsf:v", "h264_mp4toannexb,h264_metadata=aud=insert", "-f", "h264", "-")
+        told = self._run("ffprobe", "-v", "error", "-show_entries", "packet=pts_time", "-of", "csv=p=0", str(path)).split()
         self.fps = fps
-        self.units = self._split(path.read_bytes())
+        times = [float(each.strip(b",")) for each in told]
+        self.times = [each - min(times) for each in times]
+        self.units = self._split(stream)
+        assert len(self.units) == len(self.times)
         self.sps = next(n for n in self.units[0] if n[0] & 31 == SPS)
         self.pps = next(n for n in self.units[0] if n[0] & 31 == PPS)
-        kinds = [next(n for n in unit if n[0] & 31 in (SLICE, IDR)) for unit in self.units]
-        self.order = presentation_order([(n[0] & 31 == IDR, bool(n[0] & 0x60)) for n in kinds])
         self.number = 0
+
+    @staticmethod
+    def _run(*command):
+        return subprocess.run(command, check=True, timeout=60, stdout=subprocess.PIPE).stdout
 
     @staticmethod
     def _split(stream):
@@ -180,33 +201,11 @@ class FileH264:
     def next(self):
         index = self.number % len(self.units)
         nals = [Nal(data) for data in self.units[index]]
-        key = any(nal.type == IDR for nal in nals)
-        unit = Unit("video", (self.number - index + self.order[index]) / self.fps, key, nals)
+        # What intra refresh and open groups begin with has a recovery point (SEI of type 6).
+        key = any(nal.type == IDR or nal.data[:2] == b"\x06\x06" for nal in nals)
+        unit = Unit("video", (self.number - index) / self.fps + self.times[index], key, nals)
         self.number += 1
         return unit
-
-
-def presentation_order(pictures):
-    """(is IDR, is reference) in decoding order, without pyramids: each reference is shown after the non-references behind it."""
-    order = [0] * len(pictures)
-    shown = 0
-    waiting = None
-    for i, (idr, reference) in enumerate(pictures):
-        if reference:
-            if waiting is not None:
-                order[waiting] = shown
-                shown += 1
-            waiting = i
-            if idr:
-                order[i] = shown
-                shown += 1
-                waiting = None
-        else:
-            order[i] = shown
-            shown += 1
-    if waiting is not None:
-        order[waiting] = shown
-    return order
 
 
 class Aac:
@@ -226,6 +225,35 @@ class Aac:
     def next(self):
         data = b"\x21" + self.rng.randbytes(80 + self.rng.randrange(60)).translate(NOISE)
         unit = Unit("audio", self.number * self.samples / self.rate, True, [Nal(data)])
+        self.number += 1
+        return unit
+
+
+class Opus:
+    """Packets of 20 ms (RFC 6716 3.1) that no decoder would take. RFC 7587: the clock is 48000, whatever the sound is."""
+
+    rate, samples, name = 48000, 960, "opus"
+    fmtp = "sprop-stereo=0"
+
+    def __init__(self, rng):
+        self.rng, self.number = rng, 0
+
+    def next(self):
+        data = b"\x78" + self.rng.randbytes(60 + self.rng.randrange(40)).translate(NOISE)
+        unit = Unit("audio", self.number * self.samples / self.rate, True, [Nal(data)])
+        self.number += 1
+        return unit
+
+
+class Raw:
+    """Sound that is described, but that the recorder has to leave."""
+
+    def __init__(self, rng, name, rate, size):
+        self.rng, self.name, self.rate, self.samples, self.size, self.number = rng, name, rate, rate // 25, size, 0
+        self.fmtp = None
+
+    def next(self):
+        unit = Unit("audio", self.number * self.samples / self.rate, True, [Nal(self.rng.randbytes(self.size))], required=False)
         self.number += 1
         return unit
 

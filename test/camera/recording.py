@@ -1,8 +1,10 @@
 """Reads the fMP4 objects of a store (ISO/IEC 14496-12), independently of the program that wrote them."""
 
+import base64
 import re
 import struct
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 
 
@@ -117,3 +119,46 @@ def run_of(name):
     """The run of an object: its number, and the letter of why it began."""
     match = re.fullmatch(r"([0-9a-z]+)([a-z])", name.split("_", 3)[1])
     return int(match[1], 36), match[2]
+
+
+@dataclass
+class Chunk:
+    start: float  # UTC seconds
+    end: float
+    damaged: bool
+    dependent: bool
+
+
+def chunks_of(name):
+    """The chunks of an object, from its name (docs/formats.md)."""
+    start, _, _, rest = name.split("_", 3)
+    time = datetime.strptime(start, "%Y%m%dT%H%M%S.%fZ").replace(tzinfo=timezone.utc).timestamp()
+    text = rest.rpartition(".")[0]
+    data = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))[:-4]
+    at = 0
+
+    def number():
+        nonlocal at
+        value = shift = 0
+        while True:
+            value |= (data[at] & 127) << shift
+            shift += 7
+            at += 1
+            if not data[at - 1] & 128:
+                return value
+
+    for _ in range(3):  # version, flags, initialization part
+        number()
+    out, duration = [], 0
+    while at < len(data):
+        mark = number()
+        told = mark >> 1 & 3
+        if told == 3:
+            zigzag = number()
+            duration += zigzag >> 1 if not zigzag & 1 else -(zigzag + 1 >> 1)
+        else:
+            duration += (0, 1, -1)[told]
+        number()
+        out.append(Chunk(time, time + duration / 1000, bool(mark & 1), mark >> 3 == 0))
+        time += duration / 1000
+    return out

@@ -17,12 +17,15 @@ class CameraSettings:
     user: str = ""
     password: str = ""
     query: str = ""  # behind the URL's path
+    tls: str = ""  # RTSPS with a certificate that the camera has signed itself: any (is accepted), pinned, other (is pinned)
+    own_port: bool = False  # it listens alone, so that it can be away
 
 
 @dataclass
 class Video:
     fps: float = 10
     gop: int = 10
+    gops: list = field(default_factory=list)  # lengths in turn, in place of `gop`
     slices: int = 1
     key_bytes: int = 5000
     bytes: int = 900
@@ -32,7 +35,8 @@ class Video:
     sei: bool = False
     poc_type: int = 2
     recovery: bool = False  # recovery points in place of IDR pictures
-    file: bool = False  # a stream of ffmpeg's in place of noise
+    timing: int = 25  # pictures a second that the SPS tells, whatever is true
+    encoder: str = ""  # a stream of x264's in place of noise: see media.STYLES
     packet: int = 1200
     aggregate: bool = False  # parameter sets in a STAP-A
     control: str = "trackID=0"
@@ -40,7 +44,8 @@ class Video:
 
 @dataclass
 class Audio:
-    codec: str = "none"  # aac, pcmu, pcma
+    codec: str = "none"  # aac, pcmu, pcma, opus, l16, g726
+    rate: int = 8000  # of AAC
     control: str = "trackID=1"
 
 
@@ -48,7 +53,9 @@ class Audio:
 class Rtp:
     sequence: int | None = None  # of the first packet
     timestamp: int | None = None
-    reports: str = "good"  # sender reports: good, none, 1900, local, steps
+    reports: str = "good"  # sender reports: good, none, 1900, 1970, local, steps
+    payload_type: int = 96
+    audio_payload_type: int = 0  # 0 = the usual one, -1 = 0
 
 
 @dataclass
@@ -70,18 +77,22 @@ class Auth:
     password: str = "correct horse"
     realm: str = "camera"
     nonce_requests: int = 0  # a nonce is good for so many requests; 0 = for ever
+    nonce_seconds: float = 0  # and for so long
+    lock_at: int = 0  # from this picture on every password is refused, as after too many failures
     for_ever: bool = False  # no answer is ever right
 
 
 @dataclass
 class Expect:
-    recording: str = "all"  # all, none
+    recording: str = "all"  # all, none, any
     units: int = 35  # that have to be sent before the scenario is done
     oddities: list = field(default_factory=list)  # quirks that miharu has to have counted
     transport: str = ""
     connects: int = 1  # at most
     least_connects: int = 1
-    runs: str = "r"  # why each run of the recording began
+    runs: str = "r"  # why each run of the recording began; "*" = whatever
+    flags: bool = True  # chunks are flagged where something was lost, and nowhere else
+    dependent: int = 0  # chunks, at least, that do not begin with a key frame
     error: str = ""  # regular expression of the last error
     audio: str = ""  # exact, present, none
     tolerance: float = 1.0  # seconds between sending and the place in the recording
@@ -114,6 +125,8 @@ class Scenario:
     auth: Auth
     expect: Expect
     faults: list
+    replay: dict | None = None  # of a DESCRIBE that was recorded: see replay.py
+    group: str = ""  # scenarios that take a miharu of their own
     expected_failure: str = ""  # why it cannot pass yet
 
     @property
@@ -148,13 +161,14 @@ def parse(table, where):
     made = {key: _make(cls, table.pop(key, {}), where) for key, cls in parts.items()}
     faults = [_fault(each, where) for each in table.pop("fault", [])]
     name, title = table.pop("name"), table.pop("title")
-    expected_failure = table.pop("expected_failure", "")
+    more = {key: table.pop(key, "") for key in ("group", "expected_failure")}
     if table:
         raise ValueError(f"{where}: unknown keys {', '.join(table)}")
-    return Scenario(name, title, **made, faults=faults, expected_failure=expected_failure)
+    return Scenario(name, title, **made, faults=faults, **more)
 
 
-def load_all(folder=SCENARIOS):
+def load_all(group="", folder=SCENARIOS):
+    """Those of a group; all with None."""
     out = []
     for path in sorted(Path(folder).glob("*.toml")):
         table = tomllib.loads(path.read_text())
@@ -163,4 +177,4 @@ def load_all(folder=SCENARIOS):
     for name in names:
         if names.count(name) > 1:
             raise ValueError(f"two scenarios are named {name}")
-    return out
+    return [each for each in out if group in (None, each.group)]

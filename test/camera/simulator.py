@@ -3,17 +3,21 @@
 
     simulator.py [--port N] [NAME...]     serves until it is interrupted; prints the URLs and then the ground truth, a line a unit
 
-The same scenario always sends the same bytes: all that is random comes from its name. Time is real."""
+The same scenario always sends the same bytes: all that is random comes from its name. Time is real: the clock, the timers and the
+sockets of the program under test are (what takes hours is tested with a clock by hand: test/ingest/track_receiver_test.cpp)."""
 
 import argparse
 import asyncio
 import base64
 import hashlib
 import json
+import os
 import random
 import re
 import socket
+import ssl
 import struct
+import subprocess
 import sys
 import threading
 import time
@@ -27,9 +31,11 @@ if __package__ in (None, ""):
 from camera import faults as fault_kinds
 from camera import faults_media  # noqa: F401 - its faults enter themselves
 from camera import rtp
-from camera.media import AUD, FILLER, PPS, SPS, Aac, FileH264, G711, H264, Unit
+from camera.media import AUD, FILLER, PPS, SPS, Aac, FileH264, G711, H264, Opus, Raw, Unit
+from camera.replay import fill
 from camera.scenario import load_all
 
+SLOW = 0.03  # seconds
 NOT_RECORDED = (SPS, PPS, AUD, FILLER)  # an MP4 keeps parameter sets elsewhere and drops the others
 
 
@@ -91,13 +97,12 @@ class Camera:
         self.scenario = scenario
         self.rng = random.Random(scenario.name)
         video = scenario.video
-        if video.file:
-            self.video = FileH264(folder / f"testsrc-{video.fps:g}.264", video.fps)
+        if video.encoder:
+            self.video = FileH264(folder, video.encoder, video.fps)
         else:
             self.video = H264(self.rng, video.fps, video.gop, video.slices, video.key_bytes, video.bytes, video.in_band,
-                              video.aud, video.sei, video.poc_type, video.recovery)
-        codec = scenario.audio.codec
-        self.audio = None if codec == "none" else Aac(self.rng) if codec == "aac" else G711(self.rng, codec.upper())
+                              video.aud, video.sei, video.poc_type, video.recovery, video.timing, video.gops)
+        self.audio = make_audio(scenario.audio, self.rng)
         self.faults = [fault_kinds.make(each) for each in scenario.faults]
         self.truth: list[Truth] = []
         self.pictures = 0
@@ -108,11 +113,22 @@ class Camera:
         self.latest = 0.0  # seconds that a picture was sent behind its time: the machine was busy
         self.mistakes: list[str] = []  # of the client
         self.connections = 0
+        self.open: set[Connection] = set()
+        self.reports = scenario.rtp.reports
+        self.listener = None  # of its own
+        self.host = ""
+        self.scheme = "rtsp"
+
+    @property
+    def url(self):
+        return f"{self.scheme}://{self.host}/{self.scenario.name}"
 
     def hooks(self, name):
         return [getattr(each, name) for each in self.faults if hasattr(each, name)]
 
     def log(self, unit: Unit, number, session, utc):
+        if not unit.sent:
+            return
         for nal in unit.nals:
             kind = nal.type if unit.track == "video" else 0
             if unit.track == "video" and kind in NOT_RECORDED:
@@ -120,39 +136,63 @@ class Camera:
             state = "damaged" if nal.damaged else "maybe" if unit.damaged or not unit.required else "sent"
             self.truth.append(Truth(unit.track, kind, len(nal.data), digest(nal.data), utc, number, session, state))
 
-    def sdp(self, host):
-        video = self.scenario.video
+    def sdp(self):
+        video, rtp_settings = self.scenario.video, self.scenario.rtp
+        number = rtp_settings.payload_type
         lines = ["v=0", "o=- 1 1 IN IP4 127.0.0.1", "s=simulator", "c=IN IP4 0.0.0.0", "t=0 0", "a=control:*",
-                 "m=video 0 RTP/AVP 96", "a=rtpmap:96 H264/90000"]
-        fmtp = "a=fmtp:96 packetization-mode=1;profile-level-id=" + self.video.sps[1:4].hex()
+                 f"m=video 0 RTP/AVP {number}", f"a=rtpmap:{number} H264/90000"]
+        fmtp = f"a=fmtp:{number} packetization-mode=1;profile-level-id=" + self.video.sps[1:4].hex()
         if video.sprop:
             sets = ",".join(base64.b64encode(each).decode() for each in (self.video.sps, self.video.pps))
             fmtp += ";sprop-parameter-sets=" + sets
         lines += [fmtp, "a=control:" + video.control]
-        if isinstance(self.audio, Aac):
-            lines += ["m=audio 0 RTP/AVP 97", f"a=rtpmap:97 MPEG4-GENERIC/{self.audio.rate}/1", "a=fmtp:97 " + self.audio.fmtp]
-        elif self.audio:
-            number = 0 if self.audio.name == "PCMU" else 8
-            lines += [f"m=audio 0 RTP/AVP {number}", f"a=rtpmap:{number} {self.audio.name}/8000"]
         if self.audio:
+            number = self.audio_type
+            channels = {"MPEG4-GENERIC": "/1", "opus": "/2"}.get(self.audio.name, "")
+            lines += [f"m=audio 0 RTP/AVP {number}", f"a=rtpmap:{number} {self.audio.name}/{self.audio.rate}{channels}"]
+            if self.audio.fmtp:
+                lines.append(f"a=fmtp:{number} {self.audio.fmtp}")
             lines.append("a=control:" + self.scenario.audio.control)
         text = "\r\n".join(lines) + "\r\n"
         for hook in self.hooks("sdp"):
             text = hook(self, text)
-        return text.replace("{host}", host)
+        return text.replace("{host}", self.host)
+
+    @property
+    def audio_type(self):
+        usual = {"PCMU": 0, "PCMA": 8, "PCM": 11, "G726-32": 2}
+        if self.scenario.rtp.audio_payload_type:
+            return max(self.scenario.rtp.audio_payload_type, 0)
+        return usual.get(self.audio.name, 97)
+
+
+def make_audio(settings, rng):
+    codec = settings.codec
+    if codec == "none":
+        return None
+    if codec == "aac":
+        return Aac(rng, settings.rate)
+    if codec == "opus":
+        return Opus(rng)
+    if codec in ("pcm", "l16"):
+        return Raw(rng, codec.upper(), 48000, 1000)
+    if codec == "g726":
+        return Raw(rng, "G726-32", 8000, 160)
+    return G711(rng, codec.upper())
 
 
 class Login:
     """What the camera asks of a connection, and whether the answer is right (RFC 7616, RFC 7617)."""
 
     def __init__(self, camera):
-        self.auth = camera.scenario.auth
+        self.camera, self.auth = camera, camera.scenario.auth
         self.rng = random.Random(f"{camera.scenario.name} {camera.connections}")
         self.renew()
 
     def renew(self):
         self.nonce = self.rng.randbytes(8).hex()
         self.used = 0
+        self.born = time.monotonic()
 
     def offers(self, stale=False):
         return [each.replace("{nonce}", self.nonce).replace("{stale}", "TRUE" if stale else "false") for each in self.auth.offers]
@@ -163,7 +203,7 @@ class Login:
             return None
         given = request.headers.get("authorization", "")
         scheme, _, rest = given.partition(" ")
-        if self.auth.for_ever or not given:
+        if self.auth.for_ever or not given or (self.auth.lock_at and self.camera.pictures >= self.auth.lock_at):
             return False
         if scheme.lower() == "basic":
             right = base64.b64encode(f"{self.auth.user}:{self.auth.password}".encode()).decode()
@@ -174,6 +214,8 @@ class Login:
         if values.get("nonce") != self.nonce:
             return True
         if self.auth.nonce_requests and self.used >= self.auth.nonce_requests:
+            return True
+        if self.auth.nonce_seconds and time.monotonic() - self.born > self.auth.nonce_seconds:
             return True
         self.used += 1
         if values.get("uri") != request.url:
@@ -202,18 +244,38 @@ class TrackSender:
         self.timestamp = rng.getrandbits(32) if settings.timestamp is None else settings.timestamp
         self.start = None  # media time of its first unit
         self.offset = 0.0  # seconds that its clock is off
+        self.speed = 1.0  # of its clock
+        self.heard = None  # when the client reported last (RTCP)
         self.channel = None
         self.sockets = None  # RTP and RTCP
         self.peer = None
 
     def close(self):
         for each in self.sockets or ():
-            each.close()
+            if each.fileno() >= 0:
+                asyncio.get_running_loop().remove_reader(each)
+                each.close()
 
     def rtp_time(self, media_time):
         if self.start is None:
             self.start = media_time
-        return self.timestamp + round((media_time - self.start + self.offset) * self.clock)
+        return self.timestamp + round(((media_time - self.start) * self.speed + self.offset) * self.clock)
+
+    def listen(self):
+        """For the reports of the client, over UDP."""
+
+        def take():
+            try:
+                data = self.sockets[1].recv(2000)
+            except OSError:
+                return
+            self.hear(data)
+
+        asyncio.get_running_loop().add_reader(self.sockets[1], take)
+
+    def hear(self, data):
+        if len(data) >= 8 and data[0] >> 6 == 2 and data[1] == 201:
+            self.heard = time.monotonic()
 
 
 class Session:
@@ -225,12 +287,11 @@ class Session:
         self.tracks: dict[str, TrackSender] = {}
         self.task = None
         self.closed = False
-        self.held: list[tuple] = []  # packets that are sent later (reordering)
 
     def set_up(self, track, transport):
         """The Transport header of the reply, None if it is refused."""
         audio = self.camera.audio
-        number = 96 if track == "video" else 97 if isinstance(audio, Aac) else 0 if audio.name == "PCMU" else 8
+        number = self.camera.scenario.rtp.payload_type if track == "video" else self.camera.audio_type
         sender = TrackSender(self, track, 90000 if track == "video" else audio.rate, number)
         if match := re.search(r"interleaved=(\d+)-(\d+)", transport):
             sender.channel = int(match[1])
@@ -240,6 +301,7 @@ class Session:
             for each in sender.sockets:
                 each.bind(("127.0.0.1", 0))
                 each.setblocking(False)
+            sender.listen()
             sender.peer = int(match[1])
             ports = "-".join(str(each.getsockname()[1]) for each in sender.sockets)
             reply = f"RTP/AVP;unicast;client_port={match[1]}-{match[2]};server_port={ports};ssrc={sender.ssrc:08X}"
@@ -254,6 +316,15 @@ class Session:
             self.task.cancel()
         for each in self.tracks.values():
             each.close()
+
+    def damage_sent(self, data):
+        """Of the unit that is being sent, this packet (or report) does not arrive."""
+        for packet in self.sending:
+            if packet.encode() == data:
+                self.unit.damage(*packet.nals)
+
+    sending = ()
+    ending = False  # what is sent may come too late
 
     def send(self, sender, data, rtcp=False):
         """Datagram or interleaved frame, through the faults of the wire."""
@@ -290,44 +361,56 @@ class Session:
             sender.sequence += 1
         for hook in camera.hooks("sequenced"):
             packets = hook(self, sender, unit, number, packets)
+        self.unit, self.sending = unit, packets
+        begin = time.monotonic()
         for packet in packets:
             self.send(sender, packet.encode())
+        if sender.channel is None and time.monotonic() - begin > SLOW:
+            # This machine was held up between packets for longer than a recorder waits for those that come in another order.
+            unit.damage()
+        if self.ending:
+            unit.required = False
+        self.sending = ()
         camera.log(unit, number, self.number, utc)
 
-    def send_report(self, sender, media_time):
-        mode = self.camera.scenario.rtp.reports
+    def send_report(self, sender, media_time, due):
+        """`due`: UTC of `media_time`. Both tracks tell it of one moment, however late they are sent."""
+        mode = self.camera.reports
         if mode == "none":
             return
-        utc = time.time() + rtp.NTP_EPOCH
-        utc = {"1900": utc - time.time() - rtp.NTP_EPOCH + media_time, "local": utc + 2 * 3600,
+        utc = due + rtp.NTP_EPOCH
+        utc = {"1900": media_time, "1970": rtp.NTP_EPOCH + media_time, "local": utc + 2 * 3600,
                "steps": utc + 7 * (int(media_time) % 3)}.get(mode, utc)
         self.send(sender, rtp.sender_report(sender.ssrc, utc, sender.rtp_time(media_time)), True)
 
     async def play(self):
         camera = self.camera
         camera.video.restart()
-        begin = asyncio.get_running_loop().time()
+        begin = camera.began = asyncio.get_running_loop().time()
         utc = time.time()
         period = 1 / camera.scenario.video.fps
         first_audio = camera.audio.number if camera.audio else 0
         sent = 0
         while not self.closed:
-            await asyncio.sleep(begin + sent * period - asyncio.get_running_loop().time())
+            number = camera.pictures
+            # Irregular cameras: how much later, in seconds, this picture is taken than it would be.
+            late = sum(hook(number) for hook in camera.hooks("irregular"))
+            await asyncio.sleep(begin + sent * period + late - asyncio.get_running_loop().time())
             if camera.frozen or self.closed:
                 return
-            number = camera.pictures
             for hook in camera.hooks("before"):
                 await hook(self, number)
                 if self.closed:
                     return
-            camera.latest = max(camera.latest, time.time() - utc - sent * period)
+            camera.latest = max(camera.latest, time.time() - utc - sent * period - late)
             unit = camera.video.next()
+            unit.time += late
             camera.pictures += 1
             if sent % 10 == 5:
                 for sender in self.tracks.values():
                     if sender.start is not None:
-                        self.send_report(sender, sender.start + sent * period)
-            self.send_unit(unit, number, utc + sent * period)
+                        self.send_report(sender, sender.start + sent * period, utc + sent * period)
+            self.send_unit(unit, number, utc + sent * period + late)
             sent += 1
             while camera.audio and (camera.audio.number - first_audio) * camera.audio.samples / camera.audio.rate < sent * period:
                 self.send_unit(camera.audio.next(), number, utc + sent * period)
@@ -341,9 +424,16 @@ class Connection:
         self.login = None
         self.count = 0
         self.id = ""
+        self.described = False
+        self.held = None  # what has to wait until a reply is whole
 
     def write(self, data):
-        if not self.writer.is_closing():
+        if self.held is not None:
+            self.held += data
+        elif not self.writer.is_closing():
+            if self.camera:
+                for hook in self.camera.hooks("wire"):
+                    hook(self, data)
             self.writer.write(data)
 
     def reset(self):
@@ -356,9 +446,11 @@ class Connection:
         try:
             while request := await self.read_request():
                 await self.answer(request)
-        except (ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ssl.SSLError):
             pass
         finally:
+            if self.camera:
+                self.camera.open.discard(self)
             if self.session:
                 self.session.close()
             self.writer.close()
@@ -368,7 +460,10 @@ class Connection:
             first = await self.reader.readexactly(1)
             if first == b"$":
                 header = await self.reader.readexactly(3)
-                await self.reader.readexactly(int.from_bytes(header[1:], "big"))
+                data = await self.reader.readexactly(int.from_bytes(header[1:], "big"))
+                for sender in self.session.tracks.values() if self.session else ():
+                    if sender.channel is not None and sender.channel + 1 == header[0]:
+                        sender.hear(data)
                 continue
             text = (first + await self.reader.readuntil(b"\r\n\r\n")).decode()
             lines = text.split("\r\n")
@@ -383,11 +478,12 @@ class Connection:
 
     async def answer(self, request):
         if self.camera is None:
-            name = re.sub(r"^rtsp://[^/]*/", "", request.url).split("/")[0].split("?")[0]
+            name = re.sub(r"^rtsps?://[^/]*/", "", request.url).split("/")[0].split("?")[0]
             self.camera = self.simulator.cameras.get(name)
             if self.camera is None:
                 return self.write(f"RTSP/1.0 404 Not Found\r\nCSeq: {request.headers['cseq']}\r\n\r\n".encode())
             self.camera.connections += 1
+            self.camera.open.add(self)
             self.login = Login(self.camera)
         camera = self.camera
         camera.requests += 1
@@ -411,19 +507,32 @@ class Connection:
             self.camera.mistakes.append(f"{request.method} with headers {request.headers}")
             reply.line = "RTSP/1.0 551 Option not supported"
             return
-        url = f"rtsp://{self.simulator.host}/{self.camera.scenario.name}"
+        if request.method == "SETUP" and not self.described:
+            self.camera.mistakes.append("SETUP without DESCRIBE on this connection")
+            reply.line = "RTSP/1.0 455 Method Not Valid In This State"
+            return
         expected = {
-            key: value.format(url=url, host=self.simulator.host, path=self.camera.scenario.name)
+            key: value.replace("{url}", self.camera.url).replace("{host}", self.camera.host).replace("{path}", self.camera.scenario.name)
             for key, value in asdict(self.camera.scenario.urls).items()}
         if request.method == "OPTIONS":
             reply.set("Public", "OPTIONS, DESCRIBE, SETUP, PLAY, TEARDOWN, GET_PARAMETER")
         elif request.method == "DESCRIBE":
-            reply.body = self.camera.sdp(self.simulator.host).encode()
+            self.described = True
+            reply.body = self.camera.sdp().encode()
             reply.set("Content-Type", "application/sdp")
             reply.set("Content-Base", expected["content_base"])
             reply.set("Content-Length", str(len(reply.body)))
+            if self.camera.scenario.replay:
+                reply.headers = reply.headers[:1]
+                fill(reply, self.camera.scenario.replay["head"], self.camera)
         elif request.method == "SETUP":
-            track = next((each for each in ("video", "audio") if request.url == expected[each]), None)
+            # Two media at one URL are set up one after the other.
+            there = self.session.tracks if self.session else ()
+            track = next((each for each in ("video", "audio") if request.url == expected[each] and each not in there
+                          and (each == "video" or self.camera.audio)), None)
+            if track is None and request.url in (expected["video"], expected["audio"]):
+                reply.line = "RTSP/1.0 404 Not Found"
+                return
             if track is None:
                 self.camera.mistakes.append(f"SETUP {request.url}, neither {expected['video']} nor {expected['audio']}")
                 reply.line = "RTSP/1.0 404 Not Found"
@@ -461,16 +570,30 @@ class Connection:
                 hook(self.session)
         if not reply.never:
             data = reply.encode()
-            step = reply.split or len(data)
-            for at in range(0, len(data), step):
-                self.write(data[at:at + step])
-                if reply.split:
-                    await self.writer.drain()
-                    await asyncio.sleep(0.003)
+            await self._write_in_pieces(data, reply.split) if reply.split else self.write(data)
         if playing:
             self.session.task = asyncio.create_task(self.session.play())
         for hook in self.camera.hooks("flood"):
             await hook(self, request)
+
+
+    async def _write_in_pieces(self, data, size):
+        self.held = b""
+        await self.writer.drain()
+        # Each in a segment of its own, with a pause behind some of the first. A pause behind each would take a camera among
+        # two hundred longer than the client waits.
+        with socket.socket(fileno=os.dup(self.writer.get_extra_info("socket").fileno())) as sock:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            pauses = set(range(0, 8 * size, size))
+            for at in range(0, len(data), size):
+                if self.writer.transport.get_write_buffer_size():
+                    self.writer.write(data[at:at + size])
+                else:
+                    sock.send(data[at:at + size])
+                if at in pauses:
+                    await asyncio.sleep(0.01)
+        rest, self.held = self.held, None
+        self.write(rest)
 
 
 class Simulator:
@@ -479,7 +602,10 @@ class Simulator:
     def __init__(self, scenarios, folder: Path, port=0):
         self.cameras = {each.name: Camera(each, folder) for each in scenarios}
         self.port = port
-        self.host = ""
+        self.folder = folder
+        self.fingerprint = ""  # SHA-256 of the certificate of the cameras with TLS
+        self.trapped = 0  # connections to where only a camera could have sent the client
+        self.trap = 0  # the port of that place
         self.loop = asyncio.new_event_loop()
         self.ready = threading.Event()
         self.thread = threading.Thread(target=self._run, daemon=True)
@@ -491,7 +617,7 @@ class Simulator:
         return self
 
     def url(self, name):
-        return f"rtsp://{self.host}/{name}{self.cameras[name].scenario.camera.query}"
+        return self.cameras[name].url + self.cameras[name].scenario.camera.query
 
     def freeze(self):
         """No camera sends any more media."""
@@ -514,10 +640,43 @@ class Simulator:
         async def serve(reader, writer):
             await Connection(self, reader, writer).run()
 
-        server = await asyncio.start_server(serve, "127.0.0.1", self.port)
-        self.port = server.sockets[0].getsockname()[1]
-        self.host = f"127.0.0.1:{self.port}"
+        async def spring(_, writer):
+            self.trapped += 1
+            writer.close()
+
+        def port_of(server):
+            return server.sockets[0].getsockname()[1]
+
+        async def listen(port=0, tls=None):
+            return await asyncio.start_server(serve, "127.0.0.1", port, ssl=tls)
+
+        server = await listen(self.port)
+        self.port = port_of(server)
+        secure = None
+        self.trap = port_of(await asyncio.start_server(spring, "127.0.0.1", 0))
+        for camera in self.cameras.values():
+            settings = camera.scenario.camera
+            port = self.port
+            if settings.own_port:
+                camera.listen = listen
+                camera.listener = await listen()
+                port = port_of(camera.listener)
+            elif settings.tls:
+                secure = secure or await listen(tls=self._certificate())
+                port, camera.scheme = port_of(secure), "rtsps"
+            camera.host = f"127.0.0.1:{port}"
         self.ready.set()
+
+    def _certificate(self):
+        path = self.folder / "camera.pem"
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=camera",
+                        "-keyout", path, "-out", self.folder / "certificate.pem"], check=True, capture_output=True)
+        text = (self.folder / "certificate.pem").read_text()
+        path.write_text(path.read_text() + text)
+        self.fingerprint = hashlib.sha256(ssl.PEM_cert_to_DER_cert(text)).hexdigest()
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(path)
+        return context
 
 
 def main():

@@ -391,6 +391,22 @@ TEST(RtspMessage, FrameCutShortAndTheRestComesLater) {
   }
 }
 
+TEST(RtspMessage, FrameCutShortBehindGoodOnes) {
+  // Quirk T3: once the sender is known, neither the end of what has come so far nor a byte that looks like a
+  // boundary hides that a frame was cut short.
+  for (const char fill : {'y', '\n', 'A', '$'}) {
+    const std::string whole = frame(0, rtp('a') + std::string(60, 'z'));
+    const std::string next = rtp('b') + std::string(100, fill);
+    const std::string bytes =
+        frame(0, rtp('9')) + whole.substr(0, 30) + frame(0, next) + frame(0, rtp('c')) + frame(0, rtp('d'));
+    const std::string expect = rtp_event('9') + "frame 0 " + base::to_hex(base::as_bytes(next)) + ";" +
+                               rtp_event('c') + rtp_event('d');
+    for (size_t split = 0; split < bytes.size(); ++split) {
+      EXPECT_EQ(events(bytes, split), expect) << fill << " at " << split;
+    }
+  }
+}
+
 TEST(RtspMessage, Caps) {
   const std::string endless = "RTSP/1.0 200 OK\r\n" + std::string(20'000, 'x');
   EXPECT_EQ(events(endless, 100), "failed;");

@@ -5,11 +5,26 @@ import types
 
 import pytest
 
+import test_faults
 from harness import BINARY, Miharu, demo_url
 
 
 def pytest_report_header():
     return f"miharu: {BINARY}"
+
+
+def pytest_collection_modifyitems(items):
+    """What only waits for a program of its own comes last, and that program runs beside all others."""
+    items.sort(key=lambda item: item.module.__name__ == "test_faults")
+
+
+def pytest_collection_finish(session):
+    if not session.config.option.collectonly and any(item.module.__name__ == "test_faults" for item in session.items):
+        test_faults.start()
+
+
+def pytest_sessionfinish():
+    test_faults.stop()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -10,17 +10,32 @@ from harness import COULD_NOT, Miharu, demo_url, frame_numbers, unix_ms, verify,
 MEGABYTE = 1 << 20
 
 
-@pytest.fixture
-def small_disk(folder):
-    """A file system of 200 MB at the place of the store."""
-    place = folder / "data/store"
-    place.mkdir(parents=True)
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200m", "miharu-test", place], capture_output=True,
-                             text=True, check=False)
+def mount(*arguments):
+    mounted = subprocess.run(["mount", *arguments], capture_output=True, text=True, check=False)
     if mounted.returncode != 0:
         pytest.skip(f"no file system can be mounted here: {mounted.stderr.strip()}")
+
+
+@pytest.fixture(params=["tmpfs", "ext4"])
+def small_disk(folder, request):
+    """A file system of its own at the place of the store: 200 MB of memory, or a disk of 96 MB."""
+    place = folder / "data/store"
+    place.mkdir(parents=True)
+    if request.param == "tmpfs":
+        mount("-t", "tmpfs", "-o", "size=200m", "miharu-test", place)
+    else:
+        image = make_disk(folder)
+        mount("-o", "loop", image, place)
     yield place
     subprocess.run(["umount", "-l", place], check=True)
+
+
+def make_disk(folder):
+    image = folder / "disk"
+    with open(image, "wb") as file:
+        file.truncate(96 * MEGABYTE)
+    subprocess.run(["mkfs.ext4", "-q", "-m", "0", image], check=True)
+    return image
 
 
 def fill(place):
@@ -94,6 +109,38 @@ def test_the_oldest_go_when_less_than_free_is_left(folder, small_disk):
     deleted = [item.path in kept for item in before]
     assert deleted == sorted(deleted), "a newer one went before an older one"
     verify(server.data)
+
+
+def test_a_disk_that_is_taken_away_is_a_gap_and_gets_nothing_in_its_place(folder):
+    place = folder / "data/store"
+    place.mkdir(parents=True)
+    image = make_disk(folder)
+    mount("-o", "loop", image, place)
+    mounted = True
+    try:
+        with Miharu(folder, {"demo": demo_url(gop="500ms")}) as server:
+            server.wait_for_objects("demo", 1, 25)
+            # As by hand while it is in use: what is open stays open, names are gone.
+            subprocess.run(["umount", "-l", place], check=True)
+            mounted = False
+            away = time.time()
+            wait_until(lambda: server.camera("demo")["state"] == "disk_trouble", 45, "the missing disk is noticed")
+            assert "mounted" in server.camera("demo")["last_error"], server.camera("demo")
+            assert not list(place.iterdir()), "something was written where the disk is not"
+            mount("-o", "loop", image, place)
+            mounted = True
+            back = time.time()
+            wait_until(lambda: server.camera("demo")["state"] == "recording", 45, "recording goes on")
+            wait_until(lambda: [span for span in server.timeline("demo")["spans"]
+                                if unix_ms(span["end"]) / 1000 > back + 2], 20, "a new span")
+            gaps = [gap for gap in server.timeline("demo")["gaps"] if gap["reason"] == "disk"]
+            assert any(unix_ms(gap["end"]) / 1000 > away for gap in gaps), gaps
+            assert server.stop() == 0
+        verify(server.data)
+        assert not list((place / "tmp").iterdir())
+    finally:
+        if mounted:
+            subprocess.run(["umount", "-l", place], check=True)
 
 
 def test_two_cannot_record_to_one_store(folder):

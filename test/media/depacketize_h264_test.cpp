@@ -146,7 +146,7 @@ TEST_F(H264DepacketizerTest, LearnsOfLyingMarkersLate) {
             {kSecondSliceP, 2, true},
             {kP, 3, true},
             {kSecondSliceP, 3, true}});
-  EXPECT_EQ(summary(), "K0 P1 P2 P3 ");
+  EXPECT_EQ(summary(), "K0 P1 P2 P!3 ");
   EXPECT_EQ(sink.payload(3), prefixed(kP) + prefixed(kSecondSliceP));
   EXPECT_TRUE(sink.saw("P6"));
 }
@@ -166,13 +166,18 @@ TEST_F(H264DepacketizerTest, KeepsLossToItsUnit) {
       {"first slice lost",
        {{kIdr, 0, true}, {kP, 1, true}, {kSecondSliceP, 2, true, true}, {kP, 3, true}},
        "K0 P1 P!2 P3 "},
-      {"whole unit lost", {{kIdr, 0, true}, {kP, 1, true}, {kP, 3, true, true}}, "K0 P1 P3 "},
+      {"whole unit lost",
+       {{kIdr, 0, true}, {kP, 1, true}, {kP, 3, true, true}, {kP, 4, true}},
+       "K0 P1 P!3 P4 "},
+      {"whole unit lost before a key frame",
+       {{kIdr, 0, true}, {kP, 1, true}, {kIdr, 3, true, true}, {kP, 4, true}},
+       "K0 P1 K!3 P4 "},
       {"end of a fragmented unit",
-       {{kIdr, 0, true}, {kP, 1, true}, {"5c81e088", 2, false}, {kP, 3, true, true}},
-       "K0 P1 P3 "},
+       {{kIdr, 0, true}, {kP, 1, true}, {"5c81e088", 2, false}, {kP, 3, true, true}, {kP, 4, true}},
+       "K0 P1 P!3 P4 "},
       {"start of a fragmented unit",
-       {{kIdr, 0, true}, {kP, 1, true}, {"5c41ccdd", 2, true, true}, {kP, 3, true}},
-       "K0 P1 P3 "},
+       {{kIdr, 0, true}, {kP, 1, true}, {"5c41ccdd", 2, true, true}, {kP, 3, true}, {kP, 4, true}},
+       "K0 P1 P!3 P4 "},
       {"a fragment between",
        {{kIdr, 0, true}, {kP, 1, false}, {"5c8148aa", 1, false}, {"5c41ccdd", 1, true, true}, {kP, 3, true}},
        "K0 P!1 P3 "},
@@ -186,6 +191,33 @@ TEST_F(H264DepacketizerTest, KeepsLossToItsUnit) {
     push_all(c.in);
     EXPECT_EQ(summary(), c.out) << c.what;
   }
+}
+
+TEST_F(H264DepacketizerTest, LossBeforeTheFirstKeyFrameIsNone) {
+  make_with_sprop();
+  push_all({{kP, 0, true, true},
+            {"5c41ccdd", 1, true, true},
+            {kP, 2, true, true},
+            {kIdr, 3, true},
+            {kP, 4, true}});
+  EXPECT_EQ(summary(), "K3 P4 ");
+}
+
+TEST_F(H264DepacketizerTest, NewSequenceLosesNothingThatIsWhole) {
+  make_with_sprop();
+  depacketizer->push({{}, 0, {}, false, true});
+  push({kIdr, 0, true});
+  for (const auto& [payload, timestamp, marker, damaged] :
+       {std::tuple{kP, 1, true, false}, {kSecondSliceP, 2, true, true}, {kIdr, 3, true, false}}) {
+    const auto bytes = hex(payload);
+    RtpPacket packet;
+    packet.marker = marker;
+    packet.payload = bytes;
+    depacketizer->push({packet, timestamp, {}, false, true});
+    depacketizer->flush();
+    EXPECT_EQ(sink.frames.back()->damaged, damaged) << timestamp;
+  }
+  EXPECT_EQ(summary(), "K0 P1 P!2 K3 ");
 }
 
 TEST_F(H264DepacketizerTest, WritesAvccWithoutParameterSets) {
@@ -249,7 +281,7 @@ TEST_F(H264DepacketizerTest, BoundsUnits) {
   push({"5c81e0", 1, false});
   for (int i = 0; i < 200; ++i) push({part, 1, false});
   push_all({{"5c41aa", 1, true}, {kP, 2, true}, {kIdr, 3, true}, {kP, 4, true}});
-  EXPECT_EQ(summary(), "K0 K3 P4 ");
+  EXPECT_EQ(summary(), "K0 K!3 P4 ");
   EXPECT_TRUE(sink.saw("C14"));
 }
 

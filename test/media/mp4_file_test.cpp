@@ -227,5 +227,26 @@ TEST(Mp4File, Refusals) {
   EXPECT_EQ(status.error().code, base::Errc::kInvalid);
 }
 
+// A timescale is whatever an object says: times of a rate beyond any real one would overflow.
+TEST(Mp4File, RefusesRatesThatNothingHas) {
+  for (const uint32_t rate : {0U, (1U << 24) + 1, UINT32_MAX}) {
+    auto config = std::make_shared<TrackConfig>(*video_config());
+    config->clock_rate = rate;
+    Mp4FileWriter writer(kStart, kStart + 1s);
+    writer.begin_run(config, nullptr);
+    writer.add_video({0, {0, 5, INT64_MAX, INT64_MIN, 0, true}});
+    const auto size = writer.prepare();
+    ASSERT_FALSE(size) << rate;
+    EXPECT_EQ(size.error().code, base::Errc::kInvalid) << size.error().to_string();
+  }
+  auto fastest = std::make_shared<TrackConfig>(*video_config());
+  fastest->clock_rate = 1U << 24;
+  Mp4FileWriter writer(kStart, kStart + 1s);
+  writer.begin_run(fastest, nullptr);
+  const int64_t start = to_ticks(kStart, fastest->clock_rate);
+  writer.add_video({0, {0, 5, start, start, 1 << 20, true}});
+  EXPECT_TRUE(writer.prepare());
+}
+
 }  // namespace
 }  // namespace miharu::media

@@ -182,6 +182,24 @@ TEST(Mpegts, StopsAtLies) {
   EXPECT_FALSE(extract_sample(object, whole->fragments[0].video[0], Codec::kOpus));
 }
 
+TEST(Mpegts, ATornFragmentEndsTheRecording) {
+  const auto muxer = make_mpegts_muxer(video_config(), audio_config());
+  const ByteVector object = make_object(*muxer, make_stream(8, 4, true, 100));
+  const int64_t near = to_ticks(kStart, 90000);
+  const auto whole = scan_mpegts(object, near);
+  ASSERT_TRUE(whole);
+  ASSERT_GE(whole->fragments.size(), 3U);
+  const ScannedFragment& torn = whole->fragments[whole->fragments.size() - 2];
+  // Behind the checksum the closing packet holds nothing.
+  for (uint64_t at = torn.offset; at < torn.offset + torn.size_bytes - 175; ++at) {
+    ByteVector bytes = object;
+    bytes[static_cast<size_t>(at)] ^= std::byte{0x10};
+    const auto scan = scan_mpegts(bytes, near);
+    ASSERT_TRUE(scan);
+    EXPECT_EQ(scan->whole_bytes, torn.offset) << "byte " << at - torn.offset;
+  }
+}
+
 TEST(Mpegts, InputsThatBrokeOtherParsers) {
   size_t inputs = 0;
   std::ifstream file(test::data_path("fuzz-seeds/mpegts.jsonl"));

@@ -95,14 +95,17 @@ TEST(ReorderBuffer, PutsPacketsInOrder) {
       {"late", {5, 3, 6}, "5 6 ", ""},
       {"64 ahead gives up on what lacks", {1, 3, 70}, "1 3!1 ", "70!66 "},
       {"a jump needs two", {1, 20000, 2, 20001, 20002}, "1 2 ", ""},
-      {"a jump with two in sequence", {1, 20000, 20001, 20002}, "1 20001!1 20002 ", ""},
+      {"a jump with two in sequence", {1, 20000, 20001, 20002}, "1 20000!1 20001 20002 ", ""},
+      {"a jump in another order", {1, 20001, 20000, 20003, 20002}, "1 20000!1 20001 20002 20003 ", ""},
+      {"a jump, every packet twice", {1, 20000, 20000, 20001, 20001}, "1 20000!1 20001 ", ""},
+      {"a jump back behind strays", {20000, 7, 9000, 30000, 9, 10}, "20000 9!1 10 ", ""},
   };
   for (const auto& c : cases) {
     OrderedSink sink;
     ReorderBuffer buffer(sink);
     for (const uint16_t sequence : c.in) push(buffer, sequence, SteadyTime{});
     if (std::string_view(c.what) == "a jump needs two") {
-      EXPECT_EQ(sink.text, "1 2 20002!1 ") << c.what;
+      EXPECT_EQ(sink.text, "1 2 20001!1 20002 ") << c.what;
       continue;
     }
     EXPECT_EQ(sink.text, c.out) << c.what;

@@ -89,5 +89,25 @@ TEST(HttpServerTls, ServesTextAndFilesAndRefusesOldVersions) {
   std::filesystem::remove_all(directory);
 }
 
+TEST(HttpServerTls, AKeyThatIsNotTheCertificatesIsNamed) {
+  std::string name = (std::filesystem::temp_directory_path() / "miharu-tls-XXXXXX").string();
+  const std::filesystem::path directory = ::mkdtemp(name.data());
+  write_certificate(directory / "cert.pem", directory / "key.pem");
+  write_certificate(directory / "other.pem", directory / "other-key.pem");
+  EventLoop loop("test-tls");
+  loop.start();
+  for (const char* key : {"missing.pem", "cert.pem", "other-key.pem"}) {
+    HttpServerOptions options;
+    options.tls_cert = directory / "cert.pem";
+    options.tls_key = directory / key;
+    HttpServer server(loop, options, {});
+    const auto started = server.start();
+    ASSERT_FALSE(started) << key;
+    EXPECT_NE(started.error().text.find(key), std::string::npos) << started.error().text;
+    EXPECT_NE(started.error().text.find("tls_key"), std::string::npos) << started.error().text;
+  }
+  std::filesystem::remove_all(directory);
+}
+
 }  // namespace
 }  // namespace miharu::net

@@ -63,6 +63,7 @@ TEST_F(ReadCoalescerTest, DrainsSocketsTogetherAndRests) {
   loop_.run_and_wait([&] {
     for (Pair& pair : pairs) coalescer.remove(pair.reader.fd());
   });
+  loop_.stop();  // the coalescer is the loop's: it must not go while the loop runs
   ASSERT_GE(calls.size(), 2U);
   for (size_t i = 1; i < calls.size(); ++i) EXPECT_GE(calls[i] - calls[i - 1], kInterval - 1ms);
 }
@@ -85,6 +86,7 @@ TEST_F(ReadCoalescerTest, WakesAgainAfterIdleness) {
     EXPECT_EQ(calls.load(), i + 1);  // nothing runs while there is nothing to read
   }
   loop_.run_and_wait([&] { coalescer.remove(pair.reader.fd()); });
+  loop_.stop();
 }
 
 TEST_F(ReadCoalescerTest, RemovesAndAddsInsideACallback) {
@@ -104,6 +106,7 @@ TEST_F(ReadCoalescerTest, RemovesAndAddsInsideACallback) {
   });
   first.write();
   EXPECT_EQ(done.get_future().wait_for(10s), std::future_status::ready);
+  loop_.stop();
 }
 
 TEST_F(ReadCoalescerTest, MayGoWhileItWaits) {

@@ -110,6 +110,20 @@ TEST_F(GapLogTest, AnOpenGapOutlivesTheProcess) {
   EXPECT_EQ(all()[0].text, "miharu was stopped");
 }
 
+TEST_F(GapLogTest, AnOpenGapBehindWhichThereIsARecordingIsForgotten) {
+  ASSERT_TRUE(log_->begin("front", {kStart, std::nullopt, RunReason::kCameraLost, "lost"}));
+  ASSERT_TRUE(log_->begin("back", {kStart, std::nullopt, RunReason::kCameraLost, "lost"}));
+  ASSERT_TRUE(log_->forget_open("front", kStart + seconds(1), seconds(2)));
+  EXPECT_EQ(all().size(), 1U);
+  ASSERT_TRUE(log_->forget_open("front", kStart + seconds(60), seconds(2)));
+  EXPECT_TRUE(all().empty());
+  EXPECT_EQ(all("back").size(), 1U);
+  ASSERT_TRUE(log_->begin("front", {kStart, std::nullopt, RunReason::kCameraLost, "lost"}));
+  ASSERT_TRUE(log_->end("front", kStart + seconds(10), seconds(2)));
+  ASSERT_TRUE(log_->forget_open("front", kStart + seconds(60), seconds(2)));
+  EXPECT_EQ(all().size(), 1U) << "it has its end";
+}
+
 TEST(GapLog, AFileThatIsNoDatabaseIsAnError) {
   test::TempDir folder;
   const std::string text(5000, 'x');

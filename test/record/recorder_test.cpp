@@ -28,6 +28,7 @@ class FaultyDisk final : public Disk {
     std::atomic<int> append_error{0};       // errno of each write, 0 = none
     std::atomic<int64_t> short_append{-1};  // the next write ends after so many bytes, with EIO
     std::atomic<bool> stalled{false};
+    std::atomic<int> syncs_of_growing{0};
   };
   explicit FaultyDisk(Faults& faults) : faults_(faults) {}
 
@@ -64,7 +65,11 @@ class FaultyDisk final : public Disk {
     }
     base::Status allocate(uint64_t size) override { return file_->allocate(size); }
     base::Status truncate(uint64_t size) override { return file_->truncate(size); }
-    base::Status sync() override { return file_->sync(); }
+    base::Status sync() override {
+      ++faults_.syncs_of_growing;
+      return file_->sync();
+    }
+    base::Status rewrite(base::ByteView bytes) override { return file_->rewrite(bytes); }
     void drop_cache() override { file_->drop_cache(); }
     std::shared_ptr<const base::File> readable() const override { return file_->readable(); }
 
@@ -78,6 +83,18 @@ class FaultyDisk final : public Disk {
   }
   std::unique_ptr<Disk> disk_ = make_system_disk();
   Faults& faults_;
+};
+
+// The system's clock, which a test may put forward.
+class ShiftedClock final : public base::Clock {
+ public:
+  explicit ShiftedClock(const std::atomic<base::nanoseconds>& by) : by_(by) {}
+  base::UtcTime utc() const override { return base::system_clock().utc(); }
+  base::SteadyTime steady() const override { return base::system_clock().steady() + by_.load(); }
+  bool synchronised() const override { return true; }
+
+ private:
+  const std::atomic<base::nanoseconds>& by_;
 };
 
 // A recorder over a real directory, fed by hand: 25 pictures a second with sound, a key frame every second.
@@ -105,7 +122,24 @@ class RecorderTest : public ::testing::TestWithParam<store::Container> {
       recorder_ = std::make_unique<Recorder>(
           "front", options,
           RecorderEnvironment{
-              media_, disk_loop_, disk_, *store_, index_, *gaps_, base::system_clock(), {}, {}});
+              media_,
+              disk_loop_,
+              disk_,
+              *store_,
+              index_,
+              *gaps_,
+              base::system_clock(),
+              {},
+              {},
+              // Pauses are of no length, but synchronisation waits: the tests take no seconds.
+              [this](net::EventLoop& loop, base::nanoseconds pause, std::function<void()> function) {
+                if (&loop == &media_) {
+                  pauses_.push_back(pause);
+                  loop.post(std::move(function));
+                } else {
+                  when_due_ = std::move(function);
+                }
+              }});
       recorder_->start();
     });
     settle();
@@ -152,9 +186,13 @@ class RecorderTest : public ::testing::TestWithParam<store::Container> {
     return catalog.find("front", kStart - std::chrono::hours(1), kStart + std::chrono::hours(2))->entries;
   }
 
+  std::vector<base::nanoseconds> pauses_;  // before attempts; of the media thread
+  std::function<void()> when_due_;         // the synchronisation; of the disk thread
   test::TempDir folder_;
   FaultyDisk::Faults faults_;
   FaultyDisk disk_{faults_};
+  std::atomic<base::nanoseconds> time_offset_{};
+  ShiftedClock clock_{time_offset_};
   net::EventLoop media_{"media"};
   net::EventLoop disk_loop_{"disk"};
   std::unique_ptr<store::DirectoryStore> store_;
@@ -281,6 +319,32 @@ TEST_P(RecorderTest, AFullDiskBecomesAGapWithItsReason) {
   ASSERT_GE(gaps->size(), 1U);
   EXPECT_EQ(gaps->front().reason, store::RunReason::kDisk);
   EXPECT_NE(gaps->front().text.find("No space left"), std::string::npos) << gaps->front().text;
+}
+
+TEST_P(RecorderTest, ADiskThatStaysFullIsTriedEverLessOften) {
+  start_run();
+  record(seconds(3));
+  faults_.append_error = ENOSPC;
+  record(seconds(30));
+  std::vector<base::nanoseconds> pauses;
+  media_.run_and_wait([&] { pauses = pauses_; });
+  ASSERT_GE(pauses.size(), 8U);
+  // The first attempt came at once.
+  EXPECT_EQ(pauses[0], Recorder::kLeastPause);
+  for (size_t i = 1; i < pauses.size(); ++i)
+    EXPECT_EQ(pauses[i], std::min<base::nanoseconds>(Recorder::kLongestPause, 2 * pauses[i - 1])) << i;
+  faults_.append_error = 0;
+}
+
+TEST_P(RecorderTest, ACameraThatFallsSilentIsSyncedAllTheSame) {
+  start_run();
+  record(seconds(3));
+  ASSERT_TRUE(when_due_) << "the disk thread waits for the time";
+  EXPECT_EQ(faults_.syncs_of_growing, 0);
+  time_offset_ = CameraWriter::kSyncInterval;
+  disk_loop_.run_and_wait([this] { std::exchange(when_due_, nullptr)(); });
+  EXPECT_EQ(faults_.syncs_of_growing, 1);
+  EXPECT_FALSE(when_due_) << "everything is synced";
 }
 
 TEST_P(RecorderTest, AWriteThatEndsHalfwayIsCutOff) {

@@ -80,6 +80,38 @@ TEST_P(RecoveryTest, TheNumberOfALostRunIsNotGivenAgain) {
   EXPECT_FALSE(fs::exists(part));
 }
 
+TEST_P(RecoveryTest, NumbersGoOnThoughTheClockWasSteppedBackOverMidnight) {
+  recorded_.clock.advance(std::chrono::hours(21) + seconds(30));  // half a minute after midnight
+  recorded_.run(seconds(12));
+  recorded_.clock.step(-std::chrono::hours(2));
+  recorded_.run(seconds(12), store::RunReason::kClockStep);
+  recorded_.recorders.clear();  // the process is gone
+  recorded_.run(seconds(12));
+  recorded_.recorders.clear();
+  recorded_.clock.step(std::chrono::hours(30));
+  recorded_.run(seconds(12));
+  auto entries = recorded_.entries();
+  ASSERT_EQ(entries.size(), 8U);
+  for (size_t i = 1; i < entries.size(); ++i) {
+    EXPECT_EQ(entries[i]->name.seq, entries[i - 1]->name.seq + entries[i - 1]->name.chunks.size());
+    EXPECT_EQ(entries[i]->name.run.number, 1 + i / 2);
+  }
+  // Names tell the order again: the mark goes at the next start.
+  const fs::path mark = recorded_.store->root() / "rec/front/.disorder";
+  EXPECT_TRUE(fs::exists(mark));
+  recorded_.recorders.clear();
+  recorded_.camera().begin_run();
+  EXPECT_FALSE(fs::exists(mark));
+  recorded_.camera().crash();
+}
+
+TEST_P(RecoveryTest, RunNumbersAreNotGivenAgainThoughEverythingWasDeleted) {
+  recorded_.run(seconds(8));
+  for (const auto& entry : recorded_.entries()) ASSERT_TRUE(recorded_.store->remove(entry->key));
+  recorded_.run(seconds(8));
+  EXPECT_EQ(recorded_.entries().front()->name.run.number, 2U);
+}
+
 TEST_P(RecoveryTest, WhatCannotBeReadIsPutAsideAndRecordingGoesOn) {
   fs::create_directories(recorded_.store->root() / "tmp");
   const char* ending = GetParam() == store::Container::kFmp4 ? "mp4" : "ts";

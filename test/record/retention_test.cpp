@@ -113,6 +113,27 @@ TEST_F(RetentionTest, TheOldestOfAllCamerasGoFirst) {
   expect_left(0, "back");
 }
 
+TEST_F(RetentionTest, InsideOfAnHourTheOldestOfAllCamerasGoFirst) {
+  recorded_.clock.advance(-hours(5));
+  // Between the objects of "front", and by name before it.
+  recorded_.clock.advance(seconds(3));
+  recorded_.run(seconds(12), store::RunReason::kRestart, "back");
+  recorded_.clock.advance(hours(5) - seconds(15));
+  const auto back = recorded_.entries("back");
+  ASSERT_EQ(back.size(), 2U);
+  uint64_t all = bytes_of_newest(10);
+  for (const auto& entry : back) all += entry->name.size_bytes();
+  RetentionOptions options;
+  options.all.bytes = all - 1;
+  EXPECT_EQ(pass(options), 1U);
+  expect_left(9);
+  expect_left(2, "back");
+  options.all.bytes = all - all_[0]->name.size_bytes() - 1;
+  EXPECT_EQ(pass(options), 1U);
+  expect_left(9);
+  expect_left(1, "back");
+}
+
 TEST_F(RetentionTest, RoomOnTheDisk) {
   RetentionOptions options;
   options.free_bytes = 1;

@@ -79,8 +79,8 @@ kind_integration() {
     return
   fi
   local python
-  program && web_packages && python=$(python_for_tests) || return 1
-  MIHARU_INTEROP=$interop "$python" -m pytest test/integration -q --junitxml="$report"
+  program && build_targets release record_torture && web_packages && python=$(python_for_tests) || return 1
+  MIHARU_TORTURE=$PWD/build/release/test/tools/record_torture MIHARU_INTEROP=$interop "$python" -m pytest test/integration -q --junitxml="$report"
 }
 
 kind_browser() {

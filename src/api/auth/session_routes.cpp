@@ -159,6 +159,8 @@ base::Result<TokenClaims> claims_of(const net::HttpRequest& request, base::UtcTi
     if (!begin || !end || *begin >= *end) return fail(Errc::kInvalid, "\"from\" and \"to\" are no interval.");
     claims.interval = Interval{*begin, *end};
   }
+  // Signed times are milliseconds from 1970 on: an interval shorter than one, or before, would be no token.
+  if (!claims_from_json(to_json(claims))) return fail(Errc::kInvalid, "\"from\" and \"to\" are no interval.");
   return claims;
 }
 

@@ -35,6 +35,18 @@ std::string_view take_line(std::string_view& text) {
   return line;
 }
 
+bool is_sdp(const Message& message) {
+  return base::starts_with_ignoring_case(message.header("Content-Type"), "application/sdp");
+}
+
+// What follows a body of the announced length is more of it: Content-Length was too short (quirk R4).
+bool goes_on(std::string_view rest) {
+  rest = base::trim(rest);
+  if (rest.empty() || rest.front() == '$') return false;
+  const std::string_view line = rest.substr(0, rest.find('\n'));
+  return line.find(kProtocol) == std::string_view::npos && !kProtocol.starts_with(line);
+}
+
 base::Status parse_first_line(std::string_view line, Message& out) {
   if (base::starts_with_ignoring_case(line, kProtocol)) {
     base::take_until(line, ' ');
@@ -181,8 +193,11 @@ StreamParser::Step StreamParser::read_frame(ByteView bytes) {
     // What may be a frame inside has not come far enough to tell. Its length bounds the wait.
     if (unsure < 4 + length) return Event::kNeedMore;
   }
+  // What follows may look like a boundary by chance, or not be there yet.
+  if (swallows_another(bytes.first(4 + length))) return begin_junk();
   channel_ = channel;
   frame_ = bytes.subspan(4, length);
+  if (known_.test(channel)) ssrcs_[channel] = ssrc_of(frame_);
   begin_ += 4 + length;
   return Event::kFrame;
 }
@@ -234,8 +249,7 @@ StreamParser::Step StreamParser::read_header(ByteView bytes) {
   if (length) {
     body_length_ = *length;
   } else {
-    const bool sdp = base::starts_with_ignoring_case(message_.header("Content-Type"), "application/sdp");
-    body_length_ = sdp ? kUnknownLength : 0;
+    body_length_ = is_sdp(message_) ? kUnknownLength : 0;
   }
   if (body_length_ == 0) return Event::kMessage;
   state_ = State::kBody;
@@ -249,8 +263,15 @@ StreamParser::Step StreamParser::read_body() {
   message_.body += part;
   begin_ += part.size();
   if (message_.body.size() < wanted) return Event::kNeedMore;
+  if (body_length_ == kUnknownLength) {
+    state_ = State::kBoundary;
+    return fail_with(Errc::kLimit, "the camera sent a body without an end");
+  }
+  if (is_sdp(message_) && goes_on(base::as_text(buffered()))) {
+    body_length_ = kUnknownLength;
+    return std::nullopt;
+  }
   state_ = State::kBoundary;
-  if (body_length_ == kUnknownLength) return fail_with(Errc::kLimit, "the camera sent a body without an end");
   return Event::kMessage;
 }
 
@@ -313,6 +334,32 @@ StreamParser::Look StreamParser::looks_like_frame(ByteView bytes) const {
   if (length < 8) return Look::kNo;
   if (bytes.size() < 5) return Look::kMore;
   return std::to_integer<unsigned>(bytes[4]) >> 6 == 2 ? Look::kYes : Look::kNo;
+}
+
+// Of RTP (RFC 3550 section 5.1), or of the reports of RTCP (section 6.4).
+std::optional<uint32_t> StreamParser::ssrc_of(ByteView packet) {
+  base::ByteReader in(packet);
+  const uint8_t version = in.u8() >> 6;
+  const uint8_t type = in.u8();
+  in.skip(type >= 192 && type <= 223 ? 2 : 6);
+  const uint32_t ssrc = in.u32();
+  if (!in.ok() || version != 2) return std::nullopt;
+  return ssrc;
+}
+
+bool StreamParser::swallows_another(ByteView frame) const {
+  constexpr size_t kLeast = 4 + 8;
+  for (size_t at = 4; at + kLeast <= frame.size(); ++at) {
+    const void* found = std::memchr(frame.data() + at, '$', frame.size() - at - kLeast + 1);
+    if (found == nullptr) return false;
+    at = static_cast<size_t>(static_cast<const std::byte*>(found) - frame.data());
+    const auto& expected = ssrcs_[std::to_integer<uint8_t>(frame[at + 1])];
+    if (expected && looks_like_frame(frame.subspan(at)) == Look::kYes &&
+        ssrc_of(frame.subspan(at + 4)) == expected) {
+      return true;
+    }
+  }
+  return false;
 }
 
 StreamParser::Look StreamParser::looks_like_boundary(ByteView bytes) const {

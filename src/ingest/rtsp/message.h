@@ -2,6 +2,7 @@
 // as they come. Pure: no socket and no clock inside.
 #pragma once
 
+#include <array>
 #include <bitset>
 #include <cstdint>
 #include <memory>
@@ -66,8 +67,8 @@ class StreamParser {
   // to resynchronise at.
   void set_known_channel(uint8_t channel) { known_.set(channel); }
 
-  // A body is begun and not all there. What to do about a Content-Length that is too long or absent (quirk
-  // R4): take_partial_body() makes a message of what came, to be read as message().
+  // A body is begun and not all there. What to do about a Content-Length that is too long, too short or
+  // absent (quirk R4): take_partial_body() makes a message of what came, to be read as message().
   [[nodiscard]] bool in_body() const { return state_ == State::kBody; }
   [[nodiscard]] bool body_length_known() const { return body_length_ != kUnknownLength; }
   void take_partial_body();
@@ -94,6 +95,10 @@ class StreamParser {
   Step search();
   Step begin_junk();
   Look looks_like_frame(base::ByteView bytes) const;
+  // A frame of the same sender as the last one of its channel lies inside of this one, which was cut short
+  // then.
+  [[nodiscard]] bool swallows_another(base::ByteView frame) const;
+  [[nodiscard]] static std::optional<uint32_t> ssrc_of(base::ByteView packet);
   Look looks_like_boundary(base::ByteView bytes) const;
   Look two_in_a_row(base::ByteView bytes) const;
   bool find_resumption(base::ByteView bytes, size_t from, size_t limit, size_t& found,
@@ -112,6 +117,7 @@ class StreamParser {
   base::ByteView frame_;
   base::Error error_;
   std::bitset<256> known_;
+  std::array<std::optional<uint32_t>, 256> ssrcs_{};  // of the last packet of each channel
   size_t junk_bytes_ = 0;
   uint64_t resynchronisations_ = 0;
   uint64_t stray_line_ends_ = 0;

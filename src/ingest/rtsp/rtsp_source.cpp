@@ -27,6 +27,8 @@ using media::TrackKind;
 constexpr int kMaxReads = 16;  // a wake-up: then other cameras have their turn
 constexpr unsigned kMaxRedirects = 5;
 constexpr unsigned kPasswordTries = 2;
+constexpr unsigned kMaxSwitches = 2;  // of the transport without a pause: to the other one, and back to one
+                                      // that was only refused
 
 size_t index_of(TrackKind kind) {
   return kind == TrackKind::kVideo ? 0 : 1;
@@ -68,8 +70,10 @@ class Client final : public RtspSource, private SessionListener, private TrackLi
 
   void connect();
   void on_connected(base::Status status);
+  void take_fingerprint();
   void on_readable();
   void on_datagrams(TrackKind kind, bool rtcp);
+  void receive_datagrams(TrackKind kind, bool rtcp);
   void tick();
   void settle();
   void check_media(SteadyTime now);
@@ -77,7 +81,7 @@ class Client final : public RtspSource, private SessionListener, private TrackLi
   void arm_timer();
   void set_timer(SteadyTime time);
   void end_attempt(SessionEnd end);
-  bool try_other_transport();
+  bool try_other_transport(bool silent);
   bool follow(const SessionEnd& end);
   milliseconds next_delay(const SessionEnd& end);
   void close();
@@ -129,7 +133,8 @@ class Client final : public RtspSource, private SessionListener, private TrackLi
 
   // From one attempt to the next.
   bool udp_;
-  bool tried_other_ = false;
+  unsigned switches_ = 0;
+  std::array<bool, 2> silent_{};  // since the last pause, over TCP and UDP: accepted, but no video came
   unsigned failures_ = 0;
   unsigned refused_passwords_ = 0;
   unsigned redirects_ = 0;
@@ -199,7 +204,7 @@ void Client::connect() {
 void Client::on_connected(base::Status status) {
   if (stopped_) return;
   now_ = clock_.steady();
-  if (!connection_->fingerprint().empty()) fingerprint_ = connection_->fingerprint();
+  take_fingerprint();
   if (!status) return end_attempt({SessionEnd::Kind::kFailed, std::move(status.error()), {}});
   SessionOptions options;
   options.url = current_;
@@ -214,6 +219,20 @@ void Client::on_connected(base::Status status) {
     session_->start(now_);
   }
   settle();
+}
+
+// Cameras sign their certificates themselves (quirk T9): unless one is pinned any will do, and a new one is
+// told.
+void Client::take_fingerprint() {
+  const std::string shown = connection_->fingerprint();
+  if (shown.empty() || shown == fingerprint_) return;
+  if (options_.pinned_fingerprint.empty()) {
+    on_oddity("T9");
+    spdlog::log(fingerprint_.empty() ? spdlog::level::info : spdlog::level::warn,
+                "camera {}: {} certificate, its SHA-256 is {}; pin it so that no other is accepted",
+                current_.host_and_port(), fingerprint_.empty() ? "shows a" : "shows another", shown);
+  }
+  fingerprint_ = shown;
 }
 
 void Client::on_readable() {
@@ -244,29 +263,36 @@ void Client::on_readable() {
 }
 
 void Client::on_datagrams(TrackKind kind, bool rtcp) {
-  auto& pair = pairs_[index_of(kind)];
-  if (!pair || stopped_) return;
+  if (!pairs_[index_of(kind)] || stopped_) return;
   now_ = clock_.steady();
   {
     const Busy busy(*this);
-    datagrams_->receive((rtcp ? pair->rtcp : pair->rtp).fd(),
-                        [&](base::ByteView packet, const PeerAddress& from) {
-                          TrackReceiver* receiver = receivers_[index_of(kind)].get();
-                          if (stopped_ || !receiver || !from.same_host(connection_->remote())) return;
-                          status_.bytes += packet.size();
-                          if (rtcp) {
-                            pair->rtcp_peer.set_port(from.port());
-                            return receiver->on_rtcp(packet, now_);
-                          }
-                          // The announced port is often a lie: the first valid packet tells (quirk U1).
-                          if (pair->latched && from.port() != pair->rtp_peer.port()) return on_oddity("U1");
-                          if (!receiver->on_rtp(packet, now_) || pair->latched) return;
-                          if (from.port() != pair->rtp_peer.port()) on_oddity("U1");
-                          pair->rtp_peer.set_port(from.port());
-                          pair->latched = true;
-                        });
+    // After a hold-up of this thread the picture must not run ahead of the sound that waits beside it.
+    if (kind == TrackKind::kVideo && !rtcp) receive_datagrams(TrackKind::kAudio, false);
+    receive_datagrams(kind, rtcp);
   }
   settle();
+}
+
+void Client::receive_datagrams(TrackKind kind, bool rtcp) {
+  auto& pair = pairs_[index_of(kind)];
+  if (!pair) return;
+  datagrams_->receive((rtcp ? pair->rtcp : pair->rtp).fd(),
+                      [&](base::ByteView packet, const PeerAddress& from) {
+                        TrackReceiver* receiver = receivers_[index_of(kind)].get();
+                        if (stopped_ || !receiver || !from.same_host(connection_->remote())) return;
+                        status_.bytes += packet.size();
+                        if (rtcp) {
+                          pair->rtcp_peer.set_port(from.port());
+                          return receiver->on_rtcp(packet, now_);
+                        }
+                        // The announced port is often a lie: the first valid packet tells (quirk U1).
+                        if (pair->latched && from.port() != pair->rtp_peer.port()) return on_oddity("U1");
+                        if (!receiver->on_rtp(packet, now_) || pair->latched) return;
+                        if (from.port() != pair->rtp_peer.port()) on_oddity("U1");
+                        pair->rtp_peer.set_port(from.port());
+                        pair->latched = true;
+                      });
 }
 
 void Client::on_send(base::ByteView bytes) {
@@ -324,6 +350,11 @@ void Client::on_playing() {
   const std::pair tracks{receivers_[0] != nullptr, receivers_[1] != nullptr};
   if (told_tracks_ == tracks) return;
   told_tracks_ = tracks;
+  for (const auto& track : session_->offer().tracks) {
+    if (tracks.second || track.kind != "audio") continue;
+    spdlog::warn("camera {}: recorded without its sound ({}): {}", current_.host_and_port(), track.codec,
+                 track.reason);
+  }
   listener_.on_tracks(tracks.first, tracks.second);
 }
 
@@ -376,7 +407,10 @@ void Client::tick() {
     const Busy busy(*this);
     session_->tick(now_);
     for (const auto& receiver : receivers_) {
-      if (receiver) receiver->advance(now_);
+      if (!receiver) continue;
+      // After a hold-up of this thread, what seems to be missing may be there to be read.
+      if (receiver->deadline()) receive_datagrams(receiver->kind(), false);
+      receiver->advance(now_);
     }
     if (session_->playing() && now_ >= report_due_) send_reports(now_);
   }
@@ -418,7 +452,10 @@ void Client::check_media(SteadyTime now) {
   const auto end = [this](SessionEnd::Kind kind, Errc code, std::string what) {
     end_attempt({kind, {code, fmt::format("camera {} {}", current_.host_and_port(), what), -1}, {}});
   };
-  if (last) tried_other_ = false;
+  if (last) {
+    switches_ = 0;
+    silent_ = {};
+  }
   if (receivers_[0]->mixed_with_another_session()) {
     return end(SessionEnd::Kind::kBusy, Errc::kMalformed, "mixes in the stream of an earlier session");
   }
@@ -488,9 +525,12 @@ void Client::close() {
   send_failed_ = false;
 }
 
-bool Client::try_other_transport() {
-  if (options_.transport != RtspTransport::kAuto || current_.tls || tried_other_) return false;
-  tried_other_ = true;
+bool Client::try_other_transport(bool silent) {
+  silent_[udp_ ? 1 : 0] = silent;
+  if (options_.transport != RtspTransport::kAuto || current_.tls || switches_ == kMaxSwitches ||
+      silent_[udp_ ? 0 : 1])
+    return false;
+  ++switches_;
   udp_ = !udp_;
   on_oddity("R14");
   return true;
@@ -527,7 +567,11 @@ milliseconds Client::next_delay(const SessionEnd& end) {
 
 void Client::end_attempt(SessionEnd end) {
   bool at_once = false;
-  if (end.kind == SessionEnd::Kind::kTransportRefused) at_once = try_other_transport();
+  // Whoever has frames of this attempt has to know that those of the next one do not continue them.
+  const bool gave_media = last_video().has_value();
+  if (end.kind == SessionEnd::Kind::kTransportRefused) {
+    at_once = try_other_transport(end.error.code == Errc::kTimeout);
+  }
   if (end.kind == SessionEnd::Kind::kRedirected) {
     at_once = follow(end);
     if (!at_once)
@@ -537,7 +581,8 @@ void Client::end_attempt(SessionEnd end) {
   milliseconds delay{};
   if (!at_once) {
     delay = next_delay(end);
-    tried_other_ = false;
+    switches_ = 0;
+    silent_ = {};
     redirects_ = 0;
     current_ = home_;
   }
@@ -548,6 +593,8 @@ void Client::end_attempt(SessionEnd end) {
   timer_at_.reset();
   if (!at_once) {
     spdlog::warn("{}; next try in {:.1f} s", end.error.text, static_cast<double>(delay.count()) / 1000);
+  }
+  if (!at_once || gave_media) {
     const Busy busy(*this);
     listener_.on_interrupted(Interruption::kConnection, end.error);
     if (stopped_) return;

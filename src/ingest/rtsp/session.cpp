@@ -86,8 +86,12 @@ void Session::receive(size_t count, SteadyTime now) {
       break;
     }
   }
-  if (parser_.in_body() != body_since_.has_value()) {
-    body_since_ = parser_.in_body() ? std::optional(now) : std::nullopt;
+  if (!parser_.in_body()) {
+    body_since_.reset();
+    body_began_.reset();
+  } else if (!body_began_ || (count > 0 && now - *body_began_ < options_.whole_body_timeout)) {
+    body_since_ = now;
+    if (!body_began_) body_began_ = now;
   }
   if (parser_.in_junk() != junk_since_.has_value()) {
     junk_since_ = parser_.in_junk() ? std::optional(now) : std::nullopt;
@@ -102,6 +106,7 @@ void Session::tick(SteadyTime now) {
       listener_.on_oddity("R4");
       parser_.take_partial_body();
       body_since_.reset();
+      body_began_.reset();
       on_message(parser_.message(), now);
       receive(0, now);
     }

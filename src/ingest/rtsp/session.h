@@ -39,9 +39,10 @@ struct SessionOptions {
   Url url;
   bool udp = false;
   base::milliseconds reply_timeout{10'000};
-  base::milliseconds body_timeout{5'000};       // Content-Length too long (quirk R4)
-  base::milliseconds open_body_timeout{1'000};  // no Content-Length at all
-  base::milliseconds junk_timeout{3'000};       // quirk T3
+  base::milliseconds body_timeout{5'000};         // without a byte of it: Content-Length too long (quirk R4)
+  base::milliseconds open_body_timeout{1'000};    // no Content-Length at all, or one that is too short
+  base::milliseconds whole_body_timeout{30'000};  // then the last byte does not count any more
+  base::milliseconds junk_timeout{3'000};         // quirk T3
   size_t buffer_bytes = StreamParser::kDefaultCapacity;
 };
 
@@ -165,7 +166,8 @@ class Session {
   bool get_parameter_ = false;
 
   base::ByteVector rtcp_out_;
-  std::optional<base::SteadyTime> body_since_;
+  std::optional<base::SteadyTime> body_began_;
+  std::optional<base::SteadyTime> body_since_;  // the last byte of it
   std::optional<base::SteadyTime> junk_since_;
   uint64_t resynchronisations_told_ = 0;
   uint64_t stray_line_ends_told_ = 0;

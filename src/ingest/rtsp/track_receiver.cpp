@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <random>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -42,61 +43,58 @@ bool TrackReceiver::on_rtp(base::ByteView bytes, SteadyTime arrival) {
     listener_.on_track_oddity("P7");
     return false;
   }
-  if (!lock_on(*packet)) return false;
-  ++packets_;
-  last_packet_ = arrival;
-  bye_at_.reset();
-  stats_->on_packet(*packet, arrival);
-  buffer_.push(*packet, arrival);
-  if (!reorder_) buffer_.flush();
+  // Announced ssrcs are often wrong (quirk P1): the first packet decides, and two in a row from another one
+  // are a change (quirk P2).
+  if (stats_ && stats_->ssrc() != packet->ssrc) {
+    if (!other_ssrc_.add(*packet, arrival)) return false;
+    switch_to(packet->ssrc);
+    for (const auto& held : other_ssrc_.take()) accept(held.packet, held.arrival);
+    return true;
+  }
+  other_ssrc_.clear();
+  if (!stats_) stats_.emplace(packet->ssrc, format_.clock_rate);
+  accept(*packet, arrival);
   return true;
 }
 
-// Announced ssrcs are often wrong (quirk P1): the first packet decides, and two in a row from another one are
-// a change (quirk P2).
-bool TrackReceiver::lock_on(const media::RtpPacket& packet) {
-  if (stats_ && stats_->ssrc() == packet.ssrc) {
-    candidate_.reset();
-    return true;
+void TrackReceiver::switch_to(uint32_t ssrc) {
+  if (previous_ssrc_ == ssrc) {
+    listener_.on_track_oddity("T4");
+    ++returns_;
   }
-  if (stats_) {
-    const bool follows =
-        candidate_ && candidate_->ssrc == packet.ssrc && candidate_->next_sequence == packet.sequence;
-    candidate_ = Candidate{packet.ssrc, static_cast<uint16_t>(packet.sequence + 1)};
-    if (!follows) return false;
-    candidate_.reset();
-    if (previous_ssrc_ == packet.ssrc) {
-      listener_.on_track_oddity("T4");
-      ++returns_;
-    }
-    previous_ssrc_ = stats_->ssrc();
-    listener_.on_track_oddity("P2");
-    buffer_.flush();
-    buffer_.reset();
-    new_ssrc_ = true;
-  }
-  stats_.emplace(packet.ssrc, format_.clock_rate);
-  return true;
+  previous_ssrc_ = stats_->ssrc();
+  listener_.on_track_oddity("P2");
+  buffer_.flush();
+  buffer_.reset();
+  new_ssrc_ = true;
+  stats_.emplace(ssrc, format_.clock_rate);
+}
+
+void TrackReceiver::accept(const media::RtpPacket& packet, SteadyTime arrival) {
+  ++packets_;
+  last_packet_ = arrival;
+  bye_at_.reset();
+  stats_->on_packet(packet, arrival);
+  buffer_.push(packet, arrival);
+  if (!reorder_) buffer_.flush();
 }
 
 void TrackReceiver::on_ordered_packet(const media::RtpPacket& packet, SteadyTime arrival,
                                       uint32_t lost_before) {
   lost_ += lost_before;
-  const int64_t timestamp = timestamps_.unwrap(packet.timestamp);
-  if (time_jumps(timestamp, arrival)) depacketizer_->reset();
-  // The first packet of a new ssrc was spent on recognising it.
-  const bool lost = lost_before > 0 || new_ssrc_;
-  new_ssrc_ = false;
-  depacketizer_->push({packet, timestamp, arrival, lost});
+  const int64_t timestamp = follow_clock(timestamps_.unwrap(packet.timestamp), arrival);
+  depacketizer_->push({packet, timestamp, arrival, lost_before > 0, std::exchange(new_ssrc_, false)});
 }
 
 // Quirk P5. A step of media time counts only where arrival does not explain it: after a stall of the network
 // or frames that the camera left out, media time catches up with what it was ahead before, and goes no
-// farther.
-bool TrackReceiver::time_jumps(int64_t timestamp, SteadyTime arrival) {
+// farther. After a step video starts a new time segment; sound, whose clock must not break up good video,
+// goes on where its arrival puts it.
+int64_t TrackReceiver::follow_clock(int64_t timestamp, SteadyTime arrival) {
+  timestamp += shift_;
   if (!mark_) {
     mark_ = TimeMark{timestamp, arrival, 0, 0};
-    return false;
+    return timestamp;
   }
   TimeMark& mark = *mark_;
   const double step = static_cast<double>(timestamp - mark.timestamp) / format_.clock_rate;
@@ -105,14 +103,21 @@ bool TrackReceiver::time_jumps(int64_t timestamp, SteadyTime arrival) {
   const bool forward = step > kJumpForward && lead > mark.max_lead + kJumpForward;
   if (!forward && step >= kJumpBackward) {
     mark = {timestamp, arrival, lead, std::max(lead, mark.max_lead - elapsed * kMaxDrift)};
-    return false;
+    return timestamp;
+  }
+  listener_.on_track_oddity("P5");
+  if (kind_ == media::TrackKind::kAudio) {
+    const int64_t expected = mark.timestamp + static_cast<int64_t>(elapsed * format_.clock_rate);
+    shift_ += expected - timestamp;
+    mark = {expected, arrival, mark.lead, mark.max_lead};
+    return expected;
   }
   mark = {timestamp, arrival, 0, 0};
-  listener_.on_track_oddity("P5");
+  depacketizer_->reset();
   listener_.on_track_time_jump(
       {base::Errc::kMalformed,
        fmt::format("the camera's {} clock jumped by {:.1f} s", name_of(kind_), step - elapsed), -1});
-  return true;
+  return timestamp;
 }
 
 void TrackReceiver::on_drop(base::Error reason) {
@@ -128,7 +133,8 @@ void TrackReceiver::on_rtcp(base::ByteView packet, SteadyTime arrival) {
 void TrackReceiver::on_sender_report(const media::RtcpSenderReport& report) {
   if (!stats_ || report.ssrc != stats_->ssrc() || !timestamps_.last()) return;
   stats_->on_sender_report(report, report_arrival_);
-  listener_.on_track_report({kind_, report.ntp, timestamps_.peek(report.rtp_timestamp), report_arrival_});
+  listener_.on_track_report(
+      {kind_, report.ntp, timestamps_.peek(report.rtp_timestamp) + shift_, report_arrival_});
 }
 
 void TrackReceiver::on_bye(uint32_t ssrc) {

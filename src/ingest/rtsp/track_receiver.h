@@ -20,7 +20,7 @@ class TrackListener {
   virtual void on_track_frame(media::FramePtr frame) = 0;
   virtual void on_track_report(const SenderReport& report) = 0;
   virtual void on_track_oddity(std::string_view quirk_id) = 0;
-  // Quirk P5: the frames that follow have another zero.
+  // Quirk P5, of video: the frames that follow have another zero.
   virtual void on_track_time_jump(const base::Error& error) = 0;
 };
 
@@ -58,8 +58,10 @@ class TrackReceiver final : private media::ReorderSink,
   TrackReceiver(media::TrackKind kind, const media::SdpChoice& choice, bool reorder, TrackListener& listener)
       : kind_(kind), format_(choice.format), reorder_(reorder), listener_(listener), buffer_(*this) {}
 
-  bool lock_on(const media::RtpPacket& packet);
-  bool time_jumps(int64_t timestamp, base::SteadyTime arrival);
+  void switch_to(uint32_t ssrc);
+  void accept(const media::RtpPacket& packet, base::SteadyTime arrival);
+  // The timestamp for frames, after what a jump of the clock calls for.
+  int64_t follow_clock(int64_t timestamp, base::SteadyTime arrival);
 
   void on_ordered_packet(const media::RtpPacket& packet, base::SteadyTime arrival,
                          uint32_t lost_before) override;
@@ -69,10 +71,6 @@ class TrackReceiver final : private media::ReorderSink,
   void on_sender_report(const media::RtcpSenderReport& report) override;
   void on_bye(uint32_t ssrc) override;
 
-  struct Candidate {
-    uint32_t ssrc = 0;
-    uint16_t next_sequence = 0;
-  };
   // What the media time was when, to tell a jump of the camera's clock from a stall of the network.
   struct TimeMark {
     int64_t timestamp = 0;
@@ -88,11 +86,12 @@ class TrackReceiver final : private media::ReorderSink,
   media::ReorderBuffer buffer_;
   std::unique_ptr<media::Depacketizer> depacketizer_;
   std::optional<media::ReceptionStats> stats_;
-  std::optional<Candidate> candidate_;
+  media::Probation other_ssrc_;
   std::optional<uint32_t> previous_ssrc_;
   unsigned returns_ = 0;  // changes back to the ssrc before
   bool new_ssrc_ = false;
   media::TimestampUnwrapper timestamps_;
+  int64_t shift_ = 0;  // ticks, added to timestamps: what audio's jumps are made up for with
   std::optional<TimeMark> mark_;
   std::optional<base::SteadyTime> last_packet_;
   std::optional<base::SteadyTime> bye_at_;

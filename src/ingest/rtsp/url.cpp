@@ -68,7 +68,9 @@ base::Result<Url> parse_after_scheme(std::string_view rest, bool tls) {
   if (!port.empty() && port != ":") {
     const auto number = base::parse_number<uint16_t>(port.substr(1));
     if (port.front() != ':' || !number || *number == 0)
-      return fail(Errc::kInvalid, "the URL has a wrong port");
+      return fail(
+          Errc::kInvalid,
+          "the URL has a wrong port (a \"/\", \"?\" or \"#\" in a password is written %2F, %3F, %23)");
     url.port = *number;
   }
   url.request = tls ? "rtsps://" : "rtsp://";
