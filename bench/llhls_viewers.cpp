@@ -186,7 +186,8 @@ class Viewer {
         inner.skip(12);
         const uint32_t sequence = inner.u32();
         if (!inner.ok()) break;
-        if (sequence_ && sequence != *sequence_ + kSequenceStep) error("fragments are missing or out of order");
+        if (sequence_ && sequence != *sequence_ + kSequenceStep)
+          error("fragments are missing or out of order");
         sequence_ = sequence;
         any = true;
       } else {

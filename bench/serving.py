@@ -108,7 +108,7 @@ def first_bytes(server, store, cold, times=60):
             if cold:
                 drop_pages(item)
             began = time.monotonic()
-            connection.sendall(f"GET /media/{item.relative_to(store)} HTTP/1.1\r\nHost: bench\r\nRange: bytes={at}-{at + 65535}\r\n\r\n".encode())
+            connection.sendall(f"GET /media/{item.relative_to(store)} HTTP/1.1\r\nHost: 127.0.0.1\r\nRange: bytes={at}-{at + 65535}\r\n\r\n".encode())
             data, end = b"", -1
             while end < 0 or len(data) <= end + 4:
                 data += connection.recv(65536)
