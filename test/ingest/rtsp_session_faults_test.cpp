@@ -312,7 +312,8 @@ TEST(RtspSessionFaults, ASessionThatTheCameraForgotIsClosed) {
 }
 
 TEST(RtspSessionFaults, ABodyThatDoesNotEndHasADeadline) {
-  Scene scene({{"DESCRIBE", "RTSP/1.0 200 OK\r\nCSeq: @\r\nContent-Length: 9000\r\n\r\nv=0\r\n"}});
+  const std::string cut = "RTSP/1.0 200 OK\r\nCSeq: @\r\nContent-Length: 9000\r\n\r\nv=0\r\n";
+  Scene scene({{"DESCRIBE", cut}});
   scene.run();
   ASSERT_TRUE(scene.session->deadline());
   EXPECT_EQ(*scene.session->deadline(), scene.now + base::seconds(5));
