@@ -156,7 +156,9 @@ TEST(Bytes, CrcOfLongPieces) {
   for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<std::byte>(i * 31 + i / 256);
   uint32_t expected = 7;
   for (size_t i = 0; i <= bytes.size(); ++i) {
-    if (i % 511 == 0 || i == bytes.size()) EXPECT_EQ(crc32c(7, ByteView(bytes).first(i)), expected) << i;
+    if (i % 511 == 0 || i == bytes.size()) {
+      EXPECT_EQ(crc32c(7, ByteView(bytes).first(i)), expected) << i;
+    }
     if (i < bytes.size()) expected = crc32c(expected, ByteView(bytes).subspan(i, 1));
   }
 }

@@ -313,7 +313,7 @@ TEST(RtspSessionFaults, ASessionThatTheCameraForgotIsClosed) {
 
 TEST(RtspSessionFaults, ABodyThatDoesNotEndHasADeadline) {
   const std::string cut = "RTSP/1.0 200 OK\r\nCSeq: @\r\nContent-Length: 9000\r\n\r\nv=0\r\n";
-  Scene scene({{"DESCRIBE", cut}});
+  Scene scene(std::map<std::string, std::string>{{"DESCRIBE", cut}});
   scene.run();
   ASSERT_TRUE(scene.session->deadline());
   EXPECT_EQ(*scene.session->deadline(), scene.now + base::seconds(5));
