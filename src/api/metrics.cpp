@@ -45,7 +45,8 @@ class Families {
 
 }  // namespace
 
-std::string metrics_text(const std::vector<CameraStatus>& cameras, const net::HttpServerStats& http) {
+std::string metrics_text(const std::vector<CameraStatus>& cameras, const std::vector<record::GapTotal>& gaps,
+                         const net::HttpServerStats& http) {
   Families out;
   constexpr auto kCounter = MetricType::Counter;
   constexpr auto kGauge = MetricType::Gauge;
@@ -97,6 +98,17 @@ std::string metrics_text(const std::vector<CameraStatus>& cameras, const net::Ht
                            ? static_cast<double>(base::to_unix_ms(*c.recorder.recorded_until)) / 1000
                            : 0.0;
               });
+
+  const auto reason_of = [](const record::GapTotal& gap) { return std::string(record::name_of(gap.reason)); };
+  // Gauges: a gap that turns out too short to count is taken back.
+  out.add("miharu_gaps", "gaps in the recording that the log knows, by reason", kGauge);
+  for (const record::GapTotal& gap : gaps)
+    out.value(count(gap.gaps), {{"camera", gap.camera}, {"reason", reason_of(gap)}});
+  out.add("miharu_gap_seconds", "time in which nothing was recorded, by reason", kGauge);
+  for (const record::GapTotal& gap : gaps) {
+    out.value(std::chrono::duration<double>(gap.duration).count(),
+              {{"camera", gap.camera}, {"reason", reason_of(gap)}});
+  }
 
   out.add("miharu_http_requests_total", "requests answered", kCounter);
   out.value(count(http.requests), {});

@@ -6,11 +6,13 @@
 
 #include "api/camera_list.h"
 #include "net/http_server.h"
+#include "record/gap_log.h"
 
 namespace miharu::api {
 
 // All counters since the start of the process.
-std::string metrics_text(const std::vector<CameraStatus>& cameras, const net::HttpServerStats& http);
+std::string metrics_text(const std::vector<CameraStatus>& cameras, const std::vector<record::GapTotal>& gaps,
+                         const net::HttpServerStats& http);
 
 // A line for each camera that should be recorded and is not; empty when all is as configured.
 std::vector<std::string> not_ready_reasons(const std::vector<CameraStatus>& cameras);

@@ -129,9 +129,11 @@ void WebService::add_routes() {
         exchange->respond(net::problem(503, detail));
       });
   router_->add("GET", "/metrics", Need::admin(), [this](RequestContext, const Exchange& exchange) {
+    const auto gaps = gaps_.totals(base::system_clock().utc());
+    if (!gaps) return exchange->respond(api::problem_of(gaps.error()));
     exchange->respond({200,
                        {{"Content-Type", "text/plain; version=0.0.4"}, {"Cache-Control", "no-store"}},
-                       api::metrics_text(cameras_.cameras(), server_->stats())});
+                       api::metrics_text(cameras_.cameras(), *gaps, server_->stats())});
   });
   api::add_session_routes(*router_, *auth_);
   add_camera_routes();

@@ -153,4 +153,23 @@ base::Result<std::vector<Gap>> GapLog::find(std::string_view camera, base::UtcTi
   });
 }
 
+base::Result<std::vector<GapTotal>> GapLog::totals(base::UtcTime now) const {
+  const std::lock_guard lock(mutex_);
+  return guarded([&] {
+    SQLite::Statement select(*database_,
+                             "SELECT camera, reason, count(*), sum(max(0, ifnull(end_ms, ?) - start_ms)) "
+                             "FROM gaps GROUP BY camera, reason");
+    select.bind(1, base::to_unix_ms(now));
+    std::vector<GapTotal> totals;
+    while (select.executeStep()) {
+      const std::string letter = select.getColumn(1).getString();
+      if (letter.empty()) continue;
+      totals.push_back({select.getColumn(0).getString(), static_cast<store::RunReason>(letter.front()),
+                        static_cast<uint64_t>(select.getColumn(2).getInt64()),
+                        base::milliseconds(select.getColumn(3).getInt64())});
+    }
+    return totals;
+  });
+}
+
 }  // namespace miharu::record

@@ -25,6 +25,14 @@ struct Gap {
   std::string text;  // for a person
 };
 
+// All gaps of one camera with one reason; one that still lasts counts up to now.
+struct GapTotal {
+  std::string camera;
+  store::RunReason reason = store::RunReason::kRestart;
+  uint64_t gaps = 0;
+  base::nanoseconds duration{};
+};
+
 // "camera_lost", "disk" ...: the reason's name in JSON, metrics and `ls`.
 std::string_view name_of(store::RunReason reason);
 
@@ -46,6 +54,7 @@ class GapLog {
   base::Status shift(const std::string& camera, base::UtcTime from, base::UtcTime to, base::nanoseconds by);
   [[nodiscard]] base::Result<std::vector<Gap>> find(std::string_view camera, base::UtcTime from,
                                                     base::UtcTime to) const;
+  [[nodiscard]] base::Result<std::vector<GapTotal>> totals(base::UtcTime now) const;
 
  private:
   explicit GapLog(std::unique_ptr<SQLite::Database> database);

@@ -71,7 +71,9 @@ TEST(Metrics, EveryLineIsPrometheusText) {
   front.recorder.recorded_until = base::from_unix_ms(1'795'230'000'500);
   net::HttpServerStats http;
   http.requests = 7;
-  const std::string text = metrics_text({front, camera("back", Source::kWaiting, Recorder::kWaiting)}, http);
+  const std::string text =
+      metrics_text({front, camera("back", Source::kWaiting, Recorder::kWaiting)},
+                   {{"front", store::RunReason::kCameraLost, 3, base::milliseconds(42'500)}}, http);
   EXPECT_THAT(text, HasSubstr("miharu_camera_state{camera=\"front\",state=\"recording\"} 1"));
   EXPECT_THAT(text, HasSubstr("miharu_camera_state{camera=\"back\",state=\"waiting\"} 1"));
   EXPECT_THAT(text, HasSubstr("miharu_camera_bytes_total{camera=\"front\"} 1234"));
@@ -79,6 +81,8 @@ TEST(Metrics, EveryLineIsPrometheusText) {
   EXPECT_THAT(text, HasSubstr("miharu_camera_clock_error_seconds{camera=\"front\"} -0.015"));
   EXPECT_THAT(text, HasSubstr("miharu_recorded_frames_total{camera=\"front\"} 99"));
   EXPECT_THAT(text, HasSubstr("miharu_recorded_until_seconds{camera=\"front\"} 1795230000.5"));
+  EXPECT_THAT(text, HasSubstr("miharu_gaps{camera=\"front\",reason=\"camera_lost\"} 3"));
+  EXPECT_THAT(text, HasSubstr("miharu_gap_seconds{camera=\"front\",reason=\"camera_lost\"} 42.5"));
   EXPECT_THAT(text, HasSubstr("miharu_http_requests_total 7"));
   EXPECT_THAT(text, HasSubstr("process_cpu_seconds_total"));
   std::string_view rest = text;
@@ -94,7 +98,7 @@ TEST(Metrics, EveryLineIsPrometheusText) {
 }
 
 TEST(Metrics, WithoutCamerasThereIsTheServer) {
-  const std::string text = metrics_text({}, {});
+  const std::string text = metrics_text({}, {}, {});
   EXPECT_THAT(text, HasSubstr("miharu_http_connections 0"));
   EXPECT_THAT(text, Not(HasSubstr("camera=")));
 }

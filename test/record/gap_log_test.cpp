@@ -124,6 +124,21 @@ TEST_F(GapLogTest, AnOpenGapBehindWhichThereIsARecordingIsForgotten) {
   EXPECT_EQ(all().size(), 1U) << "it has its end";
 }
 
+TEST_F(GapLogTest, TotalsCountWhatStillLastsUpToNow) {
+  ASSERT_TRUE(log_->begin("front", {kStart, std::nullopt, RunReason::kCameraLost, "lost"}));
+  ASSERT_TRUE(log_->end("front", kStart + seconds(10), seconds(2)));
+  ASSERT_TRUE(log_->begin("front", {kStart + seconds(60), std::nullopt, RunReason::kCameraLost, "lost"}));
+  ASSERT_TRUE(log_->begin("back", {kStart, std::nullopt, RunReason::kDisk, "full"}));
+  const auto totals = log_->totals(kStart + seconds(90));
+  ASSERT_TRUE(totals);
+  ASSERT_EQ(totals->size(), 2U);
+  EXPECT_EQ((*totals)[0].camera, "back");
+  EXPECT_EQ((*totals)[0].duration, seconds(90));
+  EXPECT_EQ((*totals)[1].reason, RunReason::kCameraLost);
+  EXPECT_EQ((*totals)[1].gaps, 2U);
+  EXPECT_EQ((*totals)[1].duration, seconds(40));
+}
+
 TEST(GapLog, AFileThatIsNoDatabaseIsAnError) {
   test::TempDir folder;
   const std::string text(5000, 'x');
