@@ -1,6 +1,8 @@
 #include "media/time_shift.h"
 
 #include <map>
+#include <optional>
+#include <vector>
 
 #include "media/mp4_boxes.h"
 #include "media/mpegts_packet.h"
@@ -39,6 +41,50 @@ Status for_each_box(std::span<std::byte> bytes, Visit visit) {
   return {};
 }
 
+// A fragment whose checksum is right, and so has to be right again; any other stays as wrong as it is.
+struct Summed {
+  std::span<std::byte> before;  // of its bytes, those before the checksum and behind it
+  std::span<std::byte> checksum;
+  std::span<std::byte> behind;
+
+  [[nodiscard]] uint32_t sum() const { return base::crc32c(base::crc32c(0, before), behind); }
+  [[nodiscard]] bool is_right() const { return read(checksum) == sum(); }
+};
+
+bool is_mark(std::span<const std::byte> bytes, std::string_view mark) {
+  return bytes.size() >= mark.size() + 4 && base::as_text(bytes.first(mark.size())) == mark;
+}
+
+base::Result<std::vector<Summed>> find_checksums(std::span<std::byte> object) {
+  constexpr size_t kHeader = 8;
+  std::vector<Summed> found;
+  std::optional<size_t> start;
+  std::optional<size_t> checksum;
+  const Status done = for_each_box(object, [&](uint32_t type, std::span<std::byte> body) -> Status {
+    const auto at = static_cast<size_t>(body.data() - object.data());
+    const bool is_checksum =
+        type == fourcc("free") && body.size() == kChecksumBoxBytes - kHeader && is_mark(body, kChecksumMark);
+    if (is_checksum) checksum = at;
+    if (type == fourcc("styp") || is_checksum) start = start.value_or(at - kHeader);
+    if (type != fourcc("mdat")) return {};
+    if (checksum) {
+      const size_t rest = *checksum + kChecksumBoxBytes - kHeader;
+      const Summed summed{object.subspan(*start, *checksum - kHeader - *start), object.subspan(rest - 4, 4),
+                          object.subspan(rest, at + body.size() - rest)};
+      if (summed.is_right()) found.push_back(summed);
+    }
+    start.reset();
+    checksum.reset();
+    return {};
+  });
+  if (!done) return tl::unexpected(done.error());
+  return found;
+}
+
+void write_checksums(const std::vector<Summed>& fragments) {
+  for (const Summed& fragment : fragments) write(fragment.checksum, fragment.sum());
+}
+
 Status shift_fragment(std::span<std::byte> traf, const std::map<uint64_t, int64_t>& ticks_of_track) {
   uint64_t track = 0;
   return for_each_box(traf, [&](uint32_t type, std::span<std::byte> body) -> Status {
@@ -63,6 +109,26 @@ void shift_timestamp(std::span<std::byte> bytes, int64_t ticks) {
         (raw & kKept) | (value >> 30) << 33 | (value >> 15 & 0x7FFF) << 17 | (value & 0x7FFF) << 1);
 }
 
+// Each fragment is closed by a null packet with the checksum of all before, that packet's mark included.
+std::vector<Summed> find_packet_checksums(std::span<std::byte> object) {
+  constexpr size_t kMarkAt = 4;
+  std::vector<Summed> found;
+  size_t start = 0;
+  for (size_t at = 0; at < object.size(); at += mpegts::kPacketBytes) {
+    const std::span<std::byte> packet = object.subspan(at, mpegts::kPacketBytes);
+    if ((read(packet.subspan(1, 2)) & 0x1FFF) != mpegts::kNullPid) continue;
+    const std::span<std::byte> behind = packet.subspan(kMarkAt + 1);
+    if (is_mark(behind, mpegts::kChecksumMark)) {
+      const Summed summed{object.subspan(start, at + kMarkAt + 1 - start),
+                          behind.subspan(mpegts::kChecksumMark.size(), 4),
+                          {}};
+      if (summed.is_right()) found.push_back(summed);
+    }
+    start = at + mpegts::kPacketBytes;
+  }
+  return found;
+}
+
 }  // namespace
 
 Status shift_fmp4(std::span<std::byte> object, base::nanoseconds by) {
@@ -72,18 +138,23 @@ Status shift_fmp4(std::span<std::byte> object, base::nanoseconds by) {
   const auto ticks = [by](uint32_t rate) { return to_ticks(base::UtcTime(by), rate); };
   if (scan->video) ticks_of_track[kVideoTrackId] = ticks(scan->video->clock_rate);
   if (scan->audio) ticks_of_track[kAudioTrackId] = ticks(scan->audio->clock_rate);
-  return for_each_box(object, [&](uint32_t outer, std::span<std::byte> fragment) -> Status {
+  const auto checksums = find_checksums(object);
+  if (!checksums) return tl::unexpected(checksums.error());
+  auto shifted = for_each_box(object, [&](uint32_t outer, std::span<std::byte> fragment) -> Status {
     if (outer != fourcc("moof")) return {};
     return for_each_box(fragment, [&](uint32_t type, std::span<std::byte> traf) -> Status {
       return type == fourcc("traf") ? shift_fragment(traf, ticks_of_track) : Status{};
     });
   });
+  write_checksums(*checksums);
+  return shifted;
 }
 
 Status shift_mpegts(std::span<std::byte> object, base::nanoseconds by) {
   constexpr size_t kHeader = 4;
   const int64_t ticks = to_ticks(base::UtcTime(by), 90'000);
   if (object.size() % mpegts::kPacketBytes != 0) return fail(Errc::kMalformed, "half a packet");
+  const std::vector<Summed> checksums = find_packet_checksums(object);
   for (; !object.empty(); object = object.subspan(mpegts::kPacketBytes)) {
     const std::span<std::byte> packet = object.first(mpegts::kPacketBytes);
     if (packet[0] != std::byte{mpegts::kSyncByte})
@@ -117,6 +188,7 @@ Status shift_mpegts(std::span<std::byte> object, base::nanoseconds by) {
     if (flags >= 2) shift_timestamp(pes.subspan(kPesHeader), ticks);
     if (flags == 3) shift_timestamp(pes.subspan(kPesHeader + 5), ticks);
   }
+  write_checksums(checksums);
   return {};
 }
 

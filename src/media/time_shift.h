@@ -12,8 +12,9 @@ namespace miharu::media {
 // half a tick), so that durations stay as they are.
 inline constexpr base::milliseconds kShiftUnit{20};
 
-// As our muxers wrote them: baseMediaDecodeTime in fMP4; PCR, PTS and DTS in MPEG-TS, modulo 2^33. kMalformed
-// where the object is not of that form; it may be half changed then.
+// As our muxers wrote them: baseMediaDecodeTime in fMP4; PCR, PTS and DTS in MPEG-TS, modulo 2^33; and the
+// checksum of each fragment whose checksum was right. kMalformed where the object is not of that form; it may
+// be half changed then.
 base::Status shift_fmp4(std::span<std::byte> object, base::nanoseconds by);
 base::Status shift_mpegts(std::span<std::byte> object, base::nanoseconds by);
 

@@ -8,7 +8,6 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/text.h"
-#include "record/numbering.h"
 #include "record/recovery.h"
 
 namespace miharu::record {
@@ -48,6 +47,7 @@ base::Result<ResumePoint> CameraWriter::resume() {
   if (auto made = disk_.make_directories(folder); !made) return tl::unexpected(made.error());
 
   ResumePoint point;
+  if (auto found = find_next(point); !found) return tl::unexpected(found.error());
   std::error_code error;
   std::vector<fs::path> unfinished;
   for (const auto& entry : fs::directory_iterator(folder, error)) {
@@ -59,6 +59,11 @@ base::Result<ResumePoint> CameraWriter::resume() {
   }
   if (error) return tl::unexpected(base::system_error("list " + folder.string(), error.value()));
   std::sort(unfinished.begin(), unfinished.end());
+  if (point.next_run > numbers_.next_run) {
+    if (auto done = raise_numbers(disk_, store_, camera_, {point.next_run, 0, std::nullopt}); !done)
+      return tl::unexpected(done.error());
+    numbers_.next_run = point.next_run;
+  }
   for (const fs::path& path : unfinished) {
     const uint64_t before = finished_bytes_;
     if (auto recovered = recover(path); !recovered)
@@ -66,48 +71,22 @@ base::Result<ResumePoint> CameraWriter::resume() {
     if (finished_bytes_ > before) ++point.recovered_objects;
   }
 
-  if (auto found = find_numbers(point); !found) return tl::unexpected(found.error());
+  if (point.recovered_objects > 0) {
+    if (auto found = find_next(point); !found) return tl::unexpected(found.error());
+  }
   return point;
 }
 
-fs::path CameraWriter::disorder_mark() const {
-  return store_.root() / "rec" / camera_ / ".disorder";
-}
-
-// With the numbers: what is newest may look old by its name, and be deleted first.
-Status CameraWriter::write_disorder_mark() {
-  return base::write_file(disorder_mark(), base::as_bytes(fmt::format("{} {}", next_run_, next_seq_)), 0640);
-}
-
-Status CameraWriter::find_numbers(ResumePoint& point) {
-  const auto mark = base::read_file(disorder_mark(), 256);
-  if (!mark && mark.error().code != base::Errc::kNotFound) return tl::unexpected(mark.error());
-  disordered_ = mark.has_value();
-  auto newest = find_newest(store_, camera_, NewestBy::kTime);
-  if (!newest) return tl::unexpected(newest.error());
-  if (disordered_) {
-    std::string_view numbers = base::as_text(*mark);
-    next_run_ = std::max(next_run_, base::parse_number<uint64_t>(base::take_until(numbers, ' ')).value_or(0));
-    next_seq_ = std::max(next_seq_, base::parse_number<uint64_t>(numbers).value_or(0));
-    auto of_all = find_newest(store_, camera_, NewestBy::kEverything);
-    if (!of_all) return tl::unexpected(of_all.error());
-    // Names tell the order again: the next start need not look at everything.
-    if (of_all->next_seq == newest->next_seq && of_all->next_seq >= next_seq_ &&
-        disk_.remove(disorder_mark()))
-      disordered_ = false;
-    newest = std::move(of_all);
-  }
-  newest_start_ = newest->latest_start;
-  point.next_run = next_run_ = std::max({point.next_run, newest->next_run, next_run_});
-  point.recorded_until = newest->recorded_until;
-  if (newest->recorded_until) {
-    // What is behind it may have been deleted: a wrong clock made it look old.
-    point.next_seq = std::max(newest->next_seq, next_seq_);
-  } else {
-    const auto now = static_cast<uint64_t>(std::max<int64_t>(0, base::to_unix_ms(clock_.utc()) / 100));
-    point.next_seq = std::max(now, next_seq_);
-  }
-  next_seq_ = std::max(next_seq_, point.next_seq);
+Status CameraWriter::find_next(ResumePoint& point) {
+  const auto found = find_numbers(store_, camera_);
+  if (!found) return tl::unexpected(found.error());
+  numbered_hour_ = found->hour;
+  numbers_.take(found->numbers);
+  point.next_run = numbers_.next_run = std::max(point.next_run, numbers_.next_run);
+  point.recorded_until = numbers_.recorded_until;
+  if (numbers_.next_seq == 0)
+    numbers_.next_seq = static_cast<uint64_t>(std::max<int64_t>(1, base::to_unix_ms(clock_.utc()) / 100));
+  point.next_seq = numbers_.next_seq;
   return {};
 }
 
@@ -156,6 +135,13 @@ Status CameraWriter::recover_bytes(const fs::path& path, const store::ObjectName
   }
   unsafe_.insert(path);  // until it is in place
   const fs::path target = store_.root() / store::hour_prefix(camera_, recovered->name.start) / *file_name;
+  if (numbered_hour_ != std::chrono::floor<std::chrono::hours>(recovered->name.start)) {
+    // First what is numbered, then the numbers: those of chunks that a power cut takes now would be a hole.
+    if (auto synced = (*file)->sync(); !synced) return synced;
+    Numbers given;
+    given.take(recovered->name);
+    if (auto noted = raise_numbers(disk_, store_, camera_, given); !noted) return noted;
+  }
   auto done = put_in_place(disk_, **file, recovered->size_bytes, path, target);
   if (on_finished_ && is_there(target)) on_finished_(recovered->name.start, recovered->size_bytes);
   if (!done) return done;
@@ -177,17 +163,19 @@ Status CameraWriter::begin(const ObjectStart& start) {
   CHECK(!growing_);
   const fs::path folder = store_.root() / "tmp";
   const fs::path path = folder / unfinished_file_name(camera_, start.name);
-  // The clock was stepped back: the newest object will not be the last by name, and the next start must know.
-  if (start.name.start < newest_start_ && !disordered_) {
-    if (auto done = disk_.make_directories(disorder_mark().parent_path()); !done)
-      return give_up(done.error(), "mark the order in");
-    if (auto done = write_disorder_mark(); !done) return give_up(done.error(), "mark the order in");
-    disordered_ = true;
+  // Wherever the clock puts the object, the next start must find its numbers.
+  const base::UtcTime hour = std::chrono::floor<std::chrono::hours>(start.name.start);
+  if (numbered_hour_ != hour) {
+    Numbers given = numbers_;
+    given.next_run = std::max(given.next_run, start.name.run.number + 1);
+    if (auto done = write_numbers(disk_, store_, camera_, given, hour); !done)
+      return give_up(done.error(), "note the numbers in");
+    numbered_hour_ = hour;
   }
   auto file = disk_.create(path);
   if (!file) return give_up(file.error(), "start an object in");
-  const bool new_run = start.name.run.number >= next_run_;
-  next_run_ = std::max(next_run_, start.name.run.number + 1);
+  const bool new_run = start.name.run.number >= numbers_.next_run;
+  numbers_.next_run = std::max(numbers_.next_run, start.name.run.number + 1);
   Growing growing;
   growing.name = start.name;
   growing.name.chunks.clear();
@@ -306,12 +294,7 @@ Status CameraWriter::finish_object() {
   if (!done) return give_up(done.error(), "finish an object in");
   finished_bytes_ += mine.size;
   ++syncs_;
-  next_seq_ = std::max(next_seq_, mine.name.seq + mine.name.chunks.size());
-  newest_start_ = std::max(newest_start_, mine.name.start);
-  if (disordered_) {
-    if (auto noted = write_disorder_mark(); !noted)
-      spdlog::warn("{}: {}", camera_, noted.error().to_string());
-  }
+  numbers_.take(mine.name);
   mine.file->drop_cache();
   growing_.reset();
   index_.end(camera_);

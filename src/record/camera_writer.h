@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "record/disk.h"
+#include "record/numbering.h"
 #include "record/part.h"
 #include "record/recording_index.h"
 #include "store/directory_store.h"
@@ -85,9 +86,7 @@ class CameraWriter {
   base::Status recover_bytes(const std::filesystem::path& part_file, const store::ObjectName& head);
   base::Status put_aside(const std::filesystem::path& part_file, const base::Error& why);
   // What the store and this writer's own past say about the numbers.
-  base::Status find_numbers(ResumePoint& point);
-  [[nodiscard]] std::filesystem::path disorder_mark() const;
-  base::Status write_disorder_mark();
+  base::Status find_next(ResumePoint& point);
   base::Status give_up(base::Error error, std::string_view doing);
 
   std::string camera_;
@@ -100,12 +99,9 @@ class CameraWriter {
   std::optional<Growing> growing_;
   uint64_t finished_bytes_ = 0;
   uint64_t syncs_ = 0;
-  // Numbers that were given out: retention may have deleted what told of them.
-  uint64_t next_run_ = 1;
-  uint64_t next_seq_ = 0;                          // behind the finished objects
-  base::UtcTime newest_start_{};                   // of all objects
-  bool disordered_ = false;                        // the mark is there
-  std::set<std::filesystem::path> unsafe_;         // unfinished files of which a sync failed
+  Numbers numbers_;                             // behind the finished objects, and the runs that were begun
+  std::optional<base::UtcTime> numbered_hour_;  // that `.numbers` points to; none: there is no such file
+  std::set<std::filesystem::path> unsafe_;      // unfinished files of which a sync failed
   std::map<std::filesystem::path, int> attempts_;  // that failed to recover an unfinished file
 };
 

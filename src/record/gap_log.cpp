@@ -96,15 +96,14 @@ base::Status GapLog::end(const std::string& camera, base::UtcTime end, base::nan
   });
 }
 
-base::Status GapLog::forget_open(const std::string& camera, base::UtcTime recorded_until,
-                                 base::nanoseconds least) {
+base::Result<std::optional<base::UtcTime>> GapLog::open_since(const std::string& camera) const {
   const std::lock_guard lock(mutex_);
-  return guarded([&] {
-    SQLite::Statement forget(*database_,
-                             "DELETE FROM gaps WHERE camera = ? AND end_ms IS NULL AND start_ms < ?");
-    forget.bind(1, camera);
-    forget.bind(2, base::to_unix_ms(recorded_until - least));
-    forget.exec();
+  return guarded([&]() -> std::optional<base::UtcTime> {
+    SQLite::Statement select(*database_,
+                             "SELECT min(start_ms) FROM gaps WHERE camera = ? AND end_ms IS NULL");
+    select.bind(1, camera);
+    if (!select.executeStep() || select.getColumn(0).isNull()) return std::nullopt;
+    return base::from_unix_ms(select.getColumn(0).getInt64());
   });
 }
 

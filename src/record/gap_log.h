@@ -46,9 +46,8 @@ class GapLog {
   base::Status begin(const std::string& camera, const Gap& gap);
   // Ends the open gap; one shorter than `least` is forgotten.
   base::Status end(const std::string& camera, base::UtcTime end, base::nanoseconds least);
-  // At a start, with the time up to which there is a recording: an open gap that began `least` earlier was
-  // ended, but a power cut took the word of it.
-  base::Status forget_open(const std::string& camera, base::UtcTime recorded_until, base::nanoseconds least);
+  // Where the gap without an end begins; none where there is none.
+  [[nodiscard]] base::Result<std::optional<base::UtcTime>> open_since(const std::string& camera) const;
   // What was recorded in [from, to] now lies `by` later: ends of gaps in there go with it. Gaps of which
   // nothing is left are forgotten.
   base::Status shift(const std::string& camera, base::UtcTime from, base::UtcTime to, base::nanoseconds by);

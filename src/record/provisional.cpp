@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "media/time_shift.h"
+#include "record/numbering.h"
 
 namespace miharu::record {
 namespace {
@@ -173,6 +174,9 @@ base::Result<bool> ProvisionalRuns::move_one(const std::string& camera, const Ma
     next->crc = base::crc32c(0, *bytes);
     const auto right_key = store::object_key(camera, *next);
     if (!right_key) return tl::unexpected(right_key.error());
+    Numbers given;
+    given.take(*next);
+    if (auto done = raise_numbers(disk_, store_, camera, given); !done) return tl::unexpected(done.error());
     // A second file, so that a crash leaves one or both of them whole and the work is done again.
     const fs::path fresh = store_.root() / "tmp" / (camera + "_shifted.tmp");
     static_cast<void>(disk_.remove(fresh));

@@ -26,8 +26,10 @@ void run_after(const RecorderEnvironment& environment, net::EventLoop& loop, bas
 }  // namespace
 
 struct Recorder::DiskSide : std::enable_shared_from_this<DiskSide> {
-  DiskSide(const std::string& camera, const RecorderEnvironment& with, size_t max_name_length)
-      : writer(camera, with.disk, with.store, with.index, with.clock, max_name_length), environment(with) {}
+  DiskSide(const std::string& of_camera, const RecorderEnvironment& with, size_t max_name_length)
+      : camera(of_camera),
+        writer(camera, with.disk, with.store, with.index, with.clock, max_name_length),
+        environment(with) {}
 
   // Does an order. After one that failed they are ignored until the next resume().
   void attempt(const std::function<base::Status(CameraWriter&)>& work) {
@@ -46,6 +48,23 @@ struct Recorder::DiskSide : std::enable_shared_from_this<DiskSide> {
 
   void tell_no_space(const base::Error& error) const {
     if (error.code == base::Errc::kNoSpace && environment.on_no_space) environment.on_no_space();
+  }
+
+  // A gap may have ended without the log's knowing: a power cut took the word of it, or a write that failed
+  // left whole parts all the same.
+  [[nodiscard]] base::Status end_recorded_gap(base::UtcTime recorded_until) const {
+    const auto since = environment.gaps.open_since(camera);
+    if (!since) return tl::unexpected(since.error());
+    if (!*since || recorded_until <= **since + kLeastGap) return {};
+    store::Catalog catalog(environment.store, nullptr, environment.clock);
+    const auto found = catalog.find(camera, **since, recorded_until);
+    if (!found) return tl::unexpected(found.error());
+    std::optional<base::UtcTime> begins;
+    for (const store::CatalogEntryPtr& entry : found->entries) {
+      if (entry->name.end() > **since + kLeastGap)
+        begins = std::min(begins.value_or(entry->name.start), entry->name.start);
+    }
+    return begins ? environment.gaps.end(camera, *begins, kLeastGap) : base::Status{};
   }
 
   // Also a camera that sends nothing more has its last bytes synced in time.
@@ -67,6 +86,7 @@ struct Recorder::DiskSide : std::enable_shared_from_this<DiskSide> {
     });
   }
 
+  std::string camera;
   CameraWriter writer;
   RecorderEnvironment environment;
   std::function<void(const base::Error&)> on_failure;
@@ -123,6 +143,10 @@ void Recorder::resume() {
   environment_.disk_loop.post([this, side = disk_side_, alive = alive_, &loop = environment_.media_loop] {
     auto point = side->writer.resume();
     side->failed = !point.has_value();
+    if (point && point->recorded_until) {
+      if (auto ended = side->end_recorded_gap(*point->recorded_until); !ended)
+        spdlog::warn("{}: {}", side->camera, ended.error().to_string());
+    }
     if (!point) {
       ++side->failures;
       side->tell_no_space(point.error());
@@ -152,12 +176,6 @@ void Recorder::resumed(const base::Result<ResumePoint>& point) {
   if (point->recorded_until) {
     // Where the recording really ends: less may have reached the disk than was sent to it.
     recorded_until_ = *point->recorded_until;
-    if (!started_) {
-      environment_.disk_loop.post([&gaps = environment_.gaps, camera = camera_, until = recorded_until_] {
-        if (auto done = gaps.forget_open(camera, until, kLeastGap); !done)
-          spdlog::warn("{}: {}", camera, done.error().to_string());
-      });
-    }
     begin_gap(next_reason_, next_text_.empty() ? "miharu was not running" : next_text_);
   }
   started_ = true;

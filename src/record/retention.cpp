@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "record/camera_writer.h"
+#include "record/numbering.h"
 #include "store/catalog.h"
 
 namespace miharu::record {
@@ -236,6 +237,7 @@ base::Result<Retention::Deleted> Retention::delete_from(const std::set<std::stri
   };
   std::vector<Candidate> candidates;
   std::map<std::string, uint64_t> left;
+  std::map<std::string, Numbers> given;
   for (const std::string& camera : cameras) {
     const auto listing = store_.list(store::hour_prefix(camera, start_of(hour)), true);
     if (!listing) return tl::unexpected(listing.error());
@@ -244,6 +246,7 @@ base::Result<Retention::Deleted> Retention::delete_from(const std::set<std::stri
       const auto name = store::decode_name(std::string_view(object.key).substr(object.key.rfind('/') + 1));
       if (!name) continue;
       bytes += name->size_bytes();
+      given[camera].take(*name);
       if (options_.spared && options_.spared(camera, *name)) continue;
       candidates.push_back({camera, object.key, name->start, name->end(), name->size_bytes()});
     }
@@ -254,6 +257,13 @@ base::Result<Retention::Deleted> Retention::delete_from(const std::set<std::stri
   base::Status removed;
   for (const Candidate& each : candidates) {
     if (deleted.bytes >= wanted_bytes && each.end >= older_than) continue;
+    // Names tell which numbers were given: these are about to go.
+    if (const auto numbers = given.extract(each.camera)) {
+      removed = raise_numbers(options_.disk ? *options_.disk : *system_disk_, store_, each.camera,
+                              numbers.mapped());
+      // A disk that has no room even for this has to lose something first.
+      if (!removed && removed.error().code != base::Errc::kNoSpace) break;
+    }
     removed = store_.remove(each.key);
     if (!removed) break;
     deleted.objects += 1;

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <set>
@@ -12,6 +13,7 @@
 #include <thread>
 
 #include "base/clock.h"
+#include "record/disk.h"
 #include "store/directory_store.h"
 #include "store/object_name.h"
 
@@ -29,6 +31,7 @@ struct RetentionOptions {
   std::map<std::string, KeepLimits> cameras;  // in addition to `all`
   // Objects whose time is not known yet are too old by mistake only. May be empty; any thread.
   std::function<bool(const std::string& camera, const store::ObjectName& name)> spared;
+  Disk* disk = nullptr;  // that the numbers of what goes are noted on; null: the system's
 };
 
 // One thread of its own, so that a long listing holds up no writing. Hours are the unit of its books: what
@@ -72,6 +75,7 @@ class Retention {
   store::DirectoryStore& store_;
   const base::Clock& clock_;
   RetentionOptions options_;
+  const std::unique_ptr<Disk> system_disk_ = make_system_disk();
 
   std::mutex mutex_;
   std::condition_variable wake_;

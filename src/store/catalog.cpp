@@ -17,8 +17,7 @@ constexpr size_t kCacheBytes = size_t{64} << 20;
 constexpr base::seconds kIncompleteFor{10};
 constexpr hours kCompleteFor{24};
 constexpr hours kWalkAbove{8 * 24};  // longer intervals look which hours exist before listing them
-constexpr unsigned kDayDepth = 3;    // parts below rec/<camera>/: year, month, day, hour
-constexpr unsigned kHourDepth = 4;
+constexpr unsigned kHourDepth = 4;   // parts below rec/<camera>/: year, month, day, hour
 
 struct Hour {
   // In the order of their names: by start. In one piece, whose owner those that are handed out share: 20,000
@@ -168,48 +167,12 @@ class Catalog::Impl {
     return names;
   }
 
-  base::Result<CatalogEntryPtr> newest(std::string_view camera) {
-    if (auto checked = check_camera_name(camera); !checked) return tl::unexpected(std::move(checked.error()));
-    CatalogEntryPtr best;
-    unsigned days = 0;
-    auto done = newest_below(camera, fmt::format("rec/{}/", camera), 0, days, best);
-    if (!done) return tl::unexpected(std::move(done.error()));
-    return best;
-  }
-
   base::Result<CatalogEntryPtr> oldest(std::string_view camera) {
     if (auto checked = check_camera_name(camera); !checked) return tl::unexpected(std::move(checked.error()));
     return oldest_below(camera, fmt::format("rec/{}/", camera), 0);
   }
 
  private:
-  // The entry with the highest seq of the newest kDays that have objects, and of all before kClockWasSet.
-  base::Status newest_below(std::string_view camera, const std::string& prefix, unsigned depth,
-                            unsigned& days, CatalogEntryPtr& best) {
-    constexpr unsigned kDays = 2;
-    constexpr std::string_view kClockWasSet = "2001/";
-    const bool leaf = depth == kDayDepth;
-    auto listing = store_.list(prefix, !leaf);
-    if (!listing) return tl::unexpected(std::move(listing.error()));
-    bool found = false;
-    for (ListedObject& object : listing->objects) {
-      auto entry = decode(object.key, camera);
-      if (!leaf || !entry) continue;
-      found = true;
-      if (best == nullptr || entry->name.seq > best->name.seq)
-        best = std::make_shared<const CatalogEntry>(std::move(*entry));
-    }
-    if (found) ++days;
-    if (leaf) return {};
-    std::ranges::reverse(listing->prefixes);
-    for (const std::string& below : listing->prefixes) {
-      const bool was_set = std::string_view(below).substr(5 + camera.size()) >= kClockWasSet;
-      if (days >= kDays && was_set) continue;
-      if (auto done = newest_below(camera, below, depth + 1, days, best); !done) return done;
-    }
-    return {};
-  }
-
   base::Result<CatalogEntryPtr> oldest_below(std::string_view camera, const std::string& prefix,
                                              unsigned depth) {
     const bool leaf = depth == kHourDepth;
@@ -318,9 +281,6 @@ base::Result<CatalogResult> Catalog::find(std::string_view camera, base::UtcTime
 }
 base::Result<std::vector<std::string>> Catalog::cameras() {
   return impl_->cameras();
-}
-base::Result<CatalogEntryPtr> Catalog::newest(std::string_view camera) {
-  return impl_->newest(camera);
 }
 base::Result<CatalogEntryPtr> Catalog::oldest(std::string_view camera) {
   return impl_->oldest(camera);

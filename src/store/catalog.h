@@ -49,10 +49,6 @@ class Catalog {
   // Any length: above eight days only the hours that exist are asked for.
   base::Result<CatalogResult> find(std::string_view camera, base::UtcTime from, base::UtcTime to);
   base::Result<std::vector<std::string>> cameras();  // names of the cameras that have a recording, sorted
-  // The finished object with the highest seq, of the newest two days and those before 2001: a clock that was
-  // set back puts newer objects into earlier hours, and one that was never set into 1970. Null when there is
-  // none.
-  base::Result<CatalogEntryPtr> newest(std::string_view camera);
   // The finished object with the earliest start. Null when there is none.
   base::Result<CatalogEntryPtr> oldest(std::string_view camera);
 

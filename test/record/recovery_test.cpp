@@ -3,8 +3,10 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <fstream>
 
 #include "record/repair.h"
+#include "record/retention.h"
 #include "record/verify.h"
 #include "support/recording.h"
 
@@ -96,13 +98,45 @@ TEST_P(RecoveryTest, NumbersGoOnThoughTheClockWasSteppedBackOverMidnight) {
     EXPECT_EQ(entries[i]->name.seq, entries[i - 1]->name.seq + entries[i - 1]->name.chunks.size());
     EXPECT_EQ(entries[i]->name.run.number, 1 + i / 2);
   }
-  // Names tell the order again: the mark goes at the next start.
-  const fs::path mark = recorded_.store->root() / "rec/front/.disorder";
-  EXPECT_TRUE(fs::exists(mark));
-  recorded_.recorders.clear();
-  recorded_.camera().begin_run();
-  EXPECT_FALSE(fs::exists(mark));
-  recorded_.camera().crash();
+}
+
+TEST_P(RecoveryTest, NumbersOfTheNewestObjectsAreNotGivenAgainThoughTheyLookedOldAndWereDeleted) {
+  recorded_.run(seconds(12));
+  const size_t before = recorded_.entries().size();
+  recorded_.clock.step(-std::chrono::hours(48));
+  recorded_.run(seconds(12), store::RunReason::kClockStep);
+  const store::ObjectName newest = recorded_.entries().back()->name;
+  recorded_.recorders.clear();  // the process is gone
+  recorded_.clock.step(std::chrono::hours(48));
+  RetentionOptions options;
+  options.all.age = std::chrono::hours(24);
+  Retention retention(*recorded_.store, recorded_.clock, options);
+  ASSERT_TRUE(retention.run_once(false));
+  ASSERT_EQ(recorded_.entries().size(), before) << "the newest are gone";
+  recorded_.run(seconds(12));
+  EXPECT_EQ(recorded_.entries().back()->name.run.number, newest.run.number + 1);
+  EXPECT_GE(recorded_.entries()[before]->name.seq, newest.seq + newest.chunks.size());
+}
+
+TEST_P(RecoveryTest, WithoutItsFileOfNumbersEverythingIsLookedAt) {
+  recorded_.run(seconds(12));
+  recorded_.clock.step(-std::chrono::hours(48));
+  recorded_.run(seconds(12));
+  const fs::path file = recorded_.store->root() / "rec/front/.numbers";
+  for (const char* contents : {"", "1 1 1 1", "9"}) {
+    recorded_.recorders.clear();
+    ASSERT_TRUE(fs::exists(file));
+    const store::ObjectName newest = recorded_.entries().back()->name;
+    if (std::string_view(contents) == "9") {  // whose checksum is wrong then
+      std::fstream(file, std::ios::in | std::ios::out) << contents;
+    } else {
+      fs::remove(file);
+      if (*contents != 0) std::ofstream(file) << contents;
+    }
+    recorded_.run(seconds(6));
+    EXPECT_EQ(recorded_.entries().back()->name.run.number, newest.run.number + 1);
+    EXPECT_EQ(recorded_.entries().back()->name.seq, newest.seq + newest.chunks.size());
+  }
 }
 
 TEST_P(RecoveryTest, RunNumbersAreNotGivenAgainThoughEverythingWasDeleted) {

@@ -117,13 +117,7 @@ TEST(CatalogThreads, NothingIsMissedWhileObjectsComeAndGo) {
         next = i + 1;
       }
       ASSERT_GE(next, must);
-      const auto newest = catalog.newest("a");
-      const auto oldest = catalog.oldest("a");
-      ASSERT_TRUE(newest && oldest);
-      if (must > 1) {
-        ASSERT_NE(*newest, nullptr);
-        EXPECT_GE((*newest)->name.seq, (must - 2) * kChunks);
-      }
+      ASSERT_TRUE(catalog.oldest("a"));
       ASSERT_EQ(*catalog.cameras(), std::vector<std::string>{"a"});
       ++looks;
     }

@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
+#include <set>
 
 #include <fmt/format.h>
 #include <spdlog/sinks/null_sink.h>
@@ -123,6 +124,7 @@ class Torture final : public FaultyDisk::Listener {
   void stop_cleanly();
   void take_back_gap_log(bool torn);
   void step();
+  void step_clock_of_the_stopped();
   void poll();
   void maybe_start_trouble();
   void end_trouble();
@@ -330,6 +332,7 @@ void Torture::start_process() {
   index_ = std::make_unique<record::RecordingIndex>();
   record::RetentionOptions keep;
   keep.all.bytes = kKeepBytes;
+  keep.disk = &disk_;
   retention_ = std::make_unique<record::Retention>(*store_, *clock_, keep);
   for (const auto& actor : actors_) {
     record::RecorderEnvironment environment{
@@ -468,6 +471,14 @@ void Torture::stop_cleanly() {
   disk_.process_ended();
 }
 
+void Torture::step_clock_of_the_stopped() {
+  if (!dice_.once_in(8)) return;
+  const auto by = seconds(dice_.between(-200'000, 100'000));
+  note(fmt::format("clock step {} s", by.count()));
+  ++steps_back_;
+  clock_->step(by);
+}
+
 void Torture::poll() {
   while (true) {
     const bool disk_first = !stalled_ && dice_.once_in(2);
@@ -507,14 +518,14 @@ void Torture::maybe_start_trouble() {
     cut_power();
     stalled_ = false;
     clock_->advance(milliseconds(dice_.between(0, 60'000)));
-    if (dice_.once_in(8)) clock_->step(seconds(dice_.between(-200'000, 100'000)));
+    step_clock_of_the_stopped();
     start_process();
     check(false);
   } else if (what < 40) {
     end_trouble();
     stop_cleanly();
     clock_->advance(milliseconds(dice_.between(0, 20'000)));
-    if (dice_.once_in(8)) clock_->step(seconds(dice_.between(-200'000, 100'000)));
+    step_clock_of_the_stopped();
     start_process();
     check(false);
   } else if (what < 55) {
@@ -624,10 +635,15 @@ void Torture::retain() {
                      last_deleted_bytes));
   for (const auto& actor : actors_) {
     CameraTruth& truth = actor->truth;
-    // Nothing is asked any more of frames that were never recorded.
+    // Nothing is asked any more of frames that were never recorded. A write that failed may have left whole
+    // fragments all the same, which an object holds now.
+    std::set<uint32_t> held;
+    for (const auto& [key, object] : truth.objects) {
+      for (const FrameId& id : object.video) held.insert(id.number);
+    }
     for (auto& [number, frame] : truth.frames()) {
       if (number >= truth.written_to) break;
-      frame.gone |= !frame.written;
+      frame.gone |= !frame.written && !held.contains(number);
     }
     truth.forget_gone();
   }
