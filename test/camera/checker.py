@@ -103,10 +103,11 @@ def check_audio(scenario, camera, samples, names):
     def at_edge(time):
         return any(abs(time - edge) < near for edge in edges)
 
-    unknown = len(seen) if not inside else sum(
-        at is None and not at_edge(each.time) for at, each in zip(seen[inside[0]:inside[-1]], audio[inside[0]:inside[-1]]))
+    unknown = [each for each in audio] if not inside else [
+        each for at, each in zip(seen[inside[0]:inside[-1]], audio[inside[0]:inside[-1]]) if at is None and not at_edge(each.time)]
     if unknown and not scenario.expect.silence:
-        problems.append(f"{unknown} audio frames were recorded that were never sent")
+        when = ", ".join(f"{each.time - begin:.2f}" for each in unknown[:LIMIT])
+        problems.append(f"{len(unknown)} audio frames were recorded that were never sent: {when} s after the first picture")
     if not same_order(known):
         problems.append("audio recorded twice or in another order than sent")
     if any(truth[at].state == "damaged" for at in known):
@@ -114,7 +115,7 @@ def check_audio(scenario, camera, samples, names):
     found = set(known)
     missing = [each for i, each in enumerate(truth)
                if each.state == "sent" and begin + 0.5 < each.time < end - END and i not in found and not at_edge(each.time)]
-    problems += [f"audio frame sent whole, but not recorded: beside unit {each.unit}" for each in missing]
+    problems += [f"audio frame sent whole, but not recorded: {each.time - begin:.2f} s after the first picture" for each in missing]
     return problems
 
 
