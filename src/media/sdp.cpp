@@ -13,6 +13,10 @@ using base::Errc;
 using base::fail;
 using base::trim;
 
+// Beyond them a frame of sound would last microseconds or minutes.
+constexpr uint32_t kMinSoundRate = 1'000;
+constexpr uint32_t kMaxSoundRate = 1'000'000;
+
 struct StaticType {
   uint8_t payload_type;
   std::string_view encoding;
@@ -259,7 +263,11 @@ std::string refusal(const SdpMedia& media, const SdpFormat& format) {
   }
   const auto codec = codec_of(media.kind, format.encoding);
   if (!codec) return format.encoding + " is not supported yet";
-  if (format.clock_rate == 0) return format.encoding + " has no valid clock rate";
+  const bool sound = media.kind == "audio";
+  if (format.clock_rate == 0 ||
+      (sound && (format.clock_rate < kMinSoundRate || format.clock_rate > kMaxSoundRate))) {
+    return format.encoding + " has no valid clock rate";
+  }
   if (codec == Codec::kH264) {
     const auto mode = format.parameters.find("packetization-mode");
     if (mode != format.parameters.end() && mode->second == "2") {

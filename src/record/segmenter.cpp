@@ -62,11 +62,13 @@ void Segmenter::add(const stream::PlacedFrame& placed) {
     // Video is the earliest track of a run. Later on sound that comes behind the key frame which ended its
     // object is kept in the next one: what is dropped would be a hole at every border.
     if (!chunk_open_ || (!run_has_part_ && placed.dts < chunk_start_)) return;
+    if (audio_bytes_ > options_.max_part_bytes) return;
     if (!audio_.empty()) {
       last_audio_duration_ = std::min(placed.dts - audio_.back().dts, kMaxFrameDuration);
       audio_.back().end = audio_.back().dts + last_audio_duration_;
     }
     audio_.push_back(sample);
+    audio_bytes_ += placed.frame->data().size();
     return;
   }
   if (!video_.empty()) {
@@ -83,13 +85,15 @@ void Segmenter::add(const stream::PlacedFrame& placed) {
     if (at_key || too_long || too_large) {
       const nanoseconds object_age = placed.dts + show_offset_ - object_.start;
       end_chunk(placed.dts, (at_key && object_age >= options_.segment) || too_large);
-    } else if (placed.dts + last_video_duration_ - part_start_ > options_.part) {
+    } else if (placed.dts + last_video_duration_ - part_start_ > options_.part ||
+               video_bytes_ > options_.max_part_bytes) {
       flush_part(placed.dts, false);
     }
   }
   if (!chunk_open_) begin_chunk(sample);
   chunk_.damaged |= placed.frame->damaged;
   video_.push_back(sample);
+  video_bytes_ += placed.frame->data().size();
 }
 
 void Segmenter::begin_chunk(const Sample& first) {
@@ -135,6 +139,7 @@ void Segmenter::flush_part(UtcTime boundary, bool everything) {
   audio.assign(std::make_move_iterator(audio_.begin()),
                std::make_move_iterator(audio_.begin() + static_cast<ptrdiff_t>(take)));
   audio_.erase(audio_.begin(), audio_.begin() + static_cast<ptrdiff_t>(take));
+  for (const Sample& sample : audio) audio_bytes_ -= sample.frame->data().size();
 
   Part part;
   part.seq = next_seq_;
@@ -155,6 +160,7 @@ void Segmenter::flush_part(UtcTime boundary, bool everything) {
   if (!video_.empty() || !audio.empty())
     add_fragment(part, video_, audio, part.starts_chunk && !part.independent);
   video_.clear();
+  video_bytes_ = 0;
   chunk_.size_bytes += static_cast<uint32_t>(part.size_bytes);
   object_bytes_ += part.size_bytes;
   chunk_has_part_ = run_has_part_ = true;
@@ -196,6 +202,7 @@ void Segmenter::abandon_run() {
   object_open_ = chunk_open_ = chunk_has_part_ = false;
   video_.clear();
   audio_.clear();
+  video_bytes_ = audio_bytes_ = 0;
 }
 
 }  // namespace miharu::record

@@ -28,6 +28,7 @@ struct SegmenterOptions {
   base::nanoseconds min_chunk = base::seconds(2);    // shorter groups of pictures share a chunk
   base::nanoseconds max_chunk = base::seconds(10);   // longer ones are cut: TARGETDURATION is always 10
   uint64_t max_object_bytes = 64 << 20;
+  uint64_t max_part_bytes = 8 << 20;  // pending: cameras may give any number of pictures one time
   size_t max_name_length = store::kMaxNameLength;
   store::Container container = store::Container::kFmp4;
 };
@@ -79,6 +80,8 @@ class Segmenter {
 
   std::vector<media::Sample> video_;  // pending; the last one's end is not known yet
   std::vector<media::Sample> audio_;
+  uint64_t video_bytes_ = 0;  // of those pending
+  uint64_t audio_bytes_ = 0;
   base::nanoseconds last_video_duration_{};
   base::nanoseconds last_audio_duration_{};
 };

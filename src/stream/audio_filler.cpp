@@ -52,6 +52,7 @@ void AudioFiller::on_placed(const PlacedFrame& placed) {
       return;
     }
     held_.push_back(placed);
+    held_bytes_ += placed.frame->data().size();
     fill_until(placed.dts - kPatience, placed.frame->arrival);
     release(placed.dts - kPatience);
     return;
@@ -74,7 +75,9 @@ void AudioFiller::on_placed(const PlacedFrame& placed) {
 }
 
 void AudioFiller::release(base::UtcTime latest_held) {
-  while (!held_.empty() && (held_.front().dts <= audio_latest_ || held_.front().dts < latest_held)) {
+  while (!held_.empty() && (held_.front().dts <= audio_latest_ || held_.front().dts < latest_held ||
+                            held_bytes_ > kMaxHeldBytes)) {
+    held_bytes_ -= held_.front().frame->data().size();
     next_.on_placed(held_.front());
     held_.pop_front();
   }

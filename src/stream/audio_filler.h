@@ -20,6 +20,8 @@ class AudioFiller final : public PlacedListener {
   // Sound may come this much later than its picture before silence takes its place; no picture is held for
   // longer.
   static constexpr base::nanoseconds kPatience = base::milliseconds(500);
+  // Nor more of them than this: a camera may give any number of pictures one time.
+  static constexpr size_t kMaxHeldBytes = 8 << 20;
   // Sound further ahead of the picture than this is no sound of it, and would wait in the recorder's memory.
   static constexpr base::nanoseconds kMaxLead = base::seconds(5);
   // No hole that is made by one frame is filled further back than this.
@@ -47,6 +49,7 @@ class AudioFiller final : public PlacedListener {
   std::optional<base::UtcTime> audio_end_;  // where the next audio frame should begin
   base::UtcTime audio_latest_{};            // dts of the last sound handed on
   std::deque<PlacedFrame> held_;            // pictures, at most kPatience of them
+  size_t held_bytes_ = 0;
   base::UtcTime video_latest_{};            // dts
   base::nanoseconds video_duration_{};      // between the last two
   base::SteadyTime video_arrival_{};

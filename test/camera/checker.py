@@ -4,8 +4,9 @@ from camera.media import AUD, FILLER, PPS, SPS
 from camera.recording import chunks_of, read_camera, run_of
 from camera.simulator import digest
 
-END = 1.5  # seconds of sound that may be missing at the end of the recording: it is cut where the picture ends
+END = 0.15  # seconds of a run that may be without sound or silence
 BUSY = 0.15  # seconds
+SYNC = 0.1  # seconds that sound may be away from its place
 FLAG = 1.5  # seconds from what was lost to the chunk that is flagged: perhaps the next one
 LIMIT = 8  # problems that are told
 
@@ -74,48 +75,54 @@ def check_chunks(scenario, camera, samples, names):
     return problems
 
 
-def check_audio(scenario, camera, samples, names):
+def check_audio(scenario, camera, samples):
     truth = camera.truth
     problems = []
     video = [each for each in samples if each.track == "video"]
     audio = [each for each in samples if each.track == "audio"]
-    begin, end = video[0].time, video[-1].time
     if scenario.expect.audio == "none":
         return ["sound was recorded"] if audio else []
     covered = sum(each.duration for each in audio)
     shown = sum(min(each.duration, 1.0) for each in video)
-    if covered < shown - END * scenario.expect.connects:
+    if covered < shown - END * len({each.run for each in video}):
         problems.append(f"{covered:.1f} s of sound with {shown:.1f} s of picture")
     if scenario.expect.audio != "exact":
         return problems
-    truth = [each for each in truth if each.track == "audio"]
+    problems += check_sound_frames(scenario, camera, [each for each in truth if each.track == "audio"], video, audio)
+    return problems
+
+
+def check_sound_frames(scenario, camera, truth, video, audio):
+    problems = []
     place = {each.hash: i for i, each in enumerate(truth)}
     seen = [place.get(digest(each.data)) for each in audio]
     known = [at for at in seen if at is not None]
-    # Silence stands in at both ends, where the camera's sound does not reach as far as its picture.
-    inside = [i for i, at in enumerate(seen) if at is not None]
-    # Where a run begins there is none of the sound that would reach over its edge.
-    first = {}
-    for name in names:
-        first.setdefault(run_of(name), chunks_of(name)[0].start)
-    edges, near = sorted(first.values())[1:], END / 2 + camera.latest
+    begin = video[0].time
+    # A frame of sound that reaches over the edge of a run belongs to neither: silence stands in for it.
+    frame = camera.audio.samples / camera.audio.rate
+    near = SYNC + frame + camera.latest
+    runs = {}
+    for each in video:
+        first, _ = runs.get(each.run, (each.time, None))
+        runs[each.run] = (first, each.time + min(each.duration, 1.0))
 
-    def at_edge(time):
-        return any(abs(time - edge) < near for edge in edges)
+    def inside(time, run=None):
+        return any(first + near < time < last - near for number, (first, last) in runs.items() if run in (None, number))
 
-    unknown = len(seen) if not inside else sum(
-        at is None and not at_edge(each.time) for at, each in zip(seen[inside[0]:inside[-1]], audio[inside[0]:inside[-1]]))
+    unknown = [each for at, each in zip(seen, audio) if at is None and inside(each.time, each.run)]
     if unknown and not scenario.expect.silence:
-        problems.append(f"{unknown} audio frames were recorded that were never sent")
+        when = ", ".join(f"{each.time - begin:.2f}" for each in unknown[:LIMIT])
+        problems.append(f"{len(unknown)} audio frames were recorded that were never sent: {when} s after the first picture")
     if not same_order(known):
         problems.append("audio recorded twice or in another order than sent")
     if any(truth[at].state == "damaged" for at in known):
         problems.append("damaged audio was recorded")
+    off = [each.time - truth[at].time for at, each in zip(seen, audio) if at is not None and abs(each.time - truth[at].time) > near]
+    if off:
+        problems.append(f"{len(off)} audio frames are up to {max(off, key=abs):+.2f} s away from when they were heard")
     found = set(known)
-    missing = [each for i, each in enumerate(truth)
-               if each.state == "sent" and begin + 0.5 < each.time < end - END and i not in found and not at_edge(each.time)]
-    problems += [f"audio frame sent whole, but not recorded: beside unit {each.unit}" for each in missing]
-    return problems
+    return problems + [f"audio frame sent whole, but not recorded: {each.time - begin:.2f} s after the first picture"
+                       for i, each in enumerate(truth) if each.state == "sent" and i not in found and inside(each.time)]
 
 
 def check(scenario, camera, status, store):
@@ -153,5 +160,5 @@ def check(scenario, camera, status, store):
     if expect.flags:
         problems += check_chunks(scenario, camera, samples, names)
     if expect.audio:
-        problems += check_audio(scenario, camera, samples, names)
+        problems += check_audio(scenario, camera, samples)
     return problems[:LIMIT]

@@ -14,6 +14,7 @@ class Sample:
     time: float  # decoding time, UTC seconds
     duration: float
     data: bytes
+    run: int = 0
 
     def nals(self):
         out, at = [], 0
@@ -111,7 +112,10 @@ def read_camera(store: Path, camera: str):
     names = sorted((store / "rec" / camera).rglob("*.mp4"), key=lambda path: int(path.name.split("_", 3)[2], 36))
     samples = []
     for path in names:
-        samples += read_object(path.read_bytes())
+        of_object = read_object(path.read_bytes())
+        for each in of_object:
+            each.run = run_of(path.name)[0]
+        samples += of_object
     return samples, [path.name for path in names]
 
 

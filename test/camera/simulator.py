@@ -389,12 +389,14 @@ class Session:
         begin = camera.began = asyncio.get_running_loop().time()
         utc = time.time()
         period = 1 / camera.scenario.video.fps
-        first_audio = camera.audio.number if camera.audio else 0
+        sound = self.play_sound(camera.audio, begin, utc) if camera.audio else None
         sent = 0
         while not self.closed:
             number = camera.pictures
             # Irregular cameras: how much later, in seconds, this picture is taken than it would be.
             late = sum(hook(number) for hook in camera.hooks("irregular"))
+            if sound:
+                await sound(begin + sent * period + late, number - 1)
             await asyncio.sleep(begin + sent * period + late - asyncio.get_running_loop().time())
             if camera.frozen or self.closed:
                 return
@@ -412,8 +414,19 @@ class Session:
                         self.send_report(sender, sender.start + sent * period, utc + sent * period)
             self.send_unit(unit, number, utc + sent * period + late)
             sent += 1
-            while camera.audio and (camera.audio.number - first_audio) * camera.audio.samples / camera.audio.rate < sent * period:
-                self.send_unit(camera.audio.next(), number, utc + sent * period)
+
+    def play_sound(self, audio, begin, utc):
+        """A function that sends what is complete until a moment: no camera sends sound that was not heard yet."""
+        first = audio.number
+
+        async def until(moment, number):
+            while (end := (audio.number + 1 - first) * audio.samples / audio.rate) <= moment - begin:
+                await asyncio.sleep(begin + end - asyncio.get_running_loop().time())
+                if self.camera.frozen or self.closed:
+                    return
+                self.send_unit(audio.next(), number, utc + end - audio.samples / audio.rate)
+
+        return until
 
 
 class Connection:

@@ -152,6 +152,8 @@ TEST(Sdp, SaysWhyAMediaIsNotUsable) {
       {"m=video 0 RTP/AVP 96\na=rtpmap:96 H265/90000", "H265 is not supported yet"},
       {"m=video 0 RTP/AVP 96", "no rtpmap"},
       {"m=video 0 RTP/AVP 96\na=rtpmap:96 H264/0", "clock rate"},
+      {"m=audio 0 RTP/AVP 97\na=rtpmap:97 MPEG4-GENERIC/4000000000", "clock rate"},
+      {"m=audio 0 RTP/AVP 97\na=rtpmap:97 PCMU/1", "clock rate"},
       {"m=video 0 RTP/SAVP 96\na=rtpmap:96 H264/90000", "SRTP"},
       {"m=video 0 RTP/AVP 96\na=rtpmap:96 H264/90000\na=fmtp:96 packetization-mode=2", "interleaved"},
       {"m=application 0 RTP/AVP 107", "application"},

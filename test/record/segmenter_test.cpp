@@ -161,6 +161,26 @@ TEST_F(SegmenterTest, LargeObjectsEndEarly) {
   for (const Object& object : collector_.objects) EXPECT_LT(object.bytes.size(), 500'000U);
 }
 
+TEST_F(SegmenterTest, WhatIsPendingHasACap) {
+  options_.max_part_bytes = 20'000;
+  start(true);
+  pictures(1, 1000);
+  // A thousand pictures of one moment, and sound far ahead of them.
+  for (int i = 0; i < 1000; ++i) {
+    const base::UtcTime time = kStart + base::microseconds(100) * i;
+    segmenter_->add({test::make_frame(video_, i, false, 1000, {}), time, time});
+    sound(kStart + seconds(1) + milliseconds(i));
+  }
+  segmenter_->end_run();
+  uint64_t bytes = 0;
+  for (const Part& part : collector_.objects.at(0).parts) {
+    EXPECT_LT(part.size_bytes, 60'000U);
+    bytes += part.size_bytes;
+  }
+  EXPECT_GT(bytes, 1'000'000U);
+  EXPECT_LT(bytes, 1'060'000U);
+}
+
 TEST_F(SegmenterTest, ANameThatIsFullEndsItsObject) {
   options_.max_name_length = 143;  // eCryptfs
   options_.segment = std::chrono::minutes(10);

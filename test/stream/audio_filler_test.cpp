@@ -55,6 +55,17 @@ class AudioFillerTest : public ::testing::Test {
   int video_count_ = 0;
 };
 
+TEST_F(AudioFillerTest, PicturesOfOneMomentAreNotHeldWithoutBound) {
+  begin(test::aac_config());
+  picture(kStart);
+  constexpr size_t kBytes = 1 << 20;
+  for (int i = 1; i <= 100; ++i) {
+    const base::UtcTime time = kStart + base::microseconds(100) * i;
+    filler_.on_placed({test::make_frame(video_, 0, false, kBytes, {}), time, time});
+  }
+  EXPECT_GE(out_.runs.back().video.size() * kBytes, 101 * kBytes - AudioFiller::kMaxHeldBytes);
+}
+
 TEST_F(AudioFillerTest, ARunWithoutSoundIsHandedOn) {
   begin(nullptr);
   play({}, seconds(10), false);
