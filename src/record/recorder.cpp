@@ -200,6 +200,14 @@ void Recorder::begin_segmenter_run(RunReason reason) {
 
 void Recorder::on_placed(const stream::PlacedFrame& placed) {
   if (stopped_ || !run_) return;
+  if (segmenter_.is_behind_pause(placed)) {
+    segmenter_.end_run();
+    if (!suspended_) {
+      begin_gap(RunReason::kCameraLost, "the camera sent no pictures");
+      // With this picture, key frame or not: of a camera that sends one every 15 s each counts.
+      begin_segmenter_run(RunReason::kCameraLost);
+    }
+  }
   const bool can_start = placed.frame->is_video() && placed.frame->key;
   if (!segmenter_.running()) {
     if (!ready_ || !can_start) {

@@ -347,6 +347,29 @@ TEST_P(RecorderTest, ACameraThatFallsSilentIsSyncedAllTheSame) {
   EXPECT_FALSE(when_due_) << "everything is synced";
 }
 
+TEST_P(RecorderTest, APauseOfThePicturesEndsTheRunAndLosesNoPicture) {
+  start_run();
+  record(seconds(3));
+  const base::UtcTime pause = time_;
+  time_ += milliseconds(21'400);  // the next picture is no key frame
+  audio_time_ = time_;
+  record(seconds(4));
+  stop_recorder();
+  EXPECT_EQ(verify().frames, 175U);
+  const auto entries = recorded();
+  ASSERT_EQ(entries.size(), 2U);
+  EXPECT_LE(std::chrono::abs(entries[0]->name.end() - pause), milliseconds(1));
+  EXPECT_EQ(entries[1]->name.start, pause + milliseconds(21'400));
+  EXPECT_EQ(entries[1]->name.run.reason, store::RunReason::kCameraLost);
+  EXPECT_EQ(entries[1]->name.run.number, entries[0]->name.run.number + 1);
+  EXPECT_EQ(entries[1]->name.seq, entries[0]->name.seq + entries[0]->name.chunks.size());
+  EXPECT_EQ(entries[1]->name.chunks.front().key_bytes, 0U);
+  const auto gaps = gaps_->find("front", kStart, time_);
+  ASSERT_EQ(gaps->size(), 1U);
+  EXPECT_LE(std::chrono::abs(gaps->front().start - pause), milliseconds(1));
+  EXPECT_EQ(gaps->front().end, pause + milliseconds(21'400));
+}
+
 TEST_P(RecorderTest, AWriteThatEndsHalfwayIsCutOff) {
   start_run();
   record(seconds(3));
