@@ -139,7 +139,9 @@ class RecorderTest : public ::testing::TestWithParam<store::Container> {
                 } else {
                   when_due_ = std::move(function);
                 }
-              }});
+              },
+              RecorderEnvironment::kMaxQueuedBytes,
+              &waiting_});
       recorder_->start();
     });
     settle();
@@ -187,7 +189,8 @@ class RecorderTest : public ::testing::TestWithParam<store::Container> {
   }
 
   std::vector<base::nanoseconds> pauses_;  // before attempts; of the media thread
-  std::function<void()> when_due_;         // the synchronisation; of the disk thread
+  WaitingBytes waiting_;
+  std::function<void()> when_due_;  // the synchronisation; of the disk thread
   test::TempDir folder_;
   FaultyDisk::Faults faults_;
   FaultyDisk disk_{faults_};
@@ -404,6 +407,36 @@ TEST_P(RecorderTest, AStalledDiskBoundsMemoryAndLosesNothingThatWasQueued) {
   verify();
   EXPECT_EQ(recorded().back()->name.run.reason, store::RunReason::kQueue);
   EXPECT_EQ(recorded().back()->name.end(), time_);
+}
+
+TEST_P(RecorderTest, WhatWaitsOfAllCamerasIsBoundedAndALittleIsLeftToEach) {
+  stop_recorder();
+  waiting_.max_bytes = 4'000'000;
+  waiting_.bytes = 4'000'000;  // of three others
+  waiting_.cameras = 3;
+  make_recorder();
+  start_run();
+  record(seconds(2));
+  faults_.stalled = true;
+  uint64_t most = 0;
+  media_.run_and_wait([&] {
+    for (int i = 0; i < 25 * 60; ++i, time_ += milliseconds(40)) {
+      const int64_t n = (time_ - kStart) / milliseconds(40);
+      recorder_->on_placed({test::make_frame(video_, n * 3600, n % 25 == 0, 10'000, {}), time_, time_});
+      most = std::max(most, recorder_->status().queued_bytes);
+    }
+  });
+  EXPECT_LE(most, 1'000'000U);
+  EXPECT_GT(most, 500'000U);
+  faults_.stalled = false;
+  settle();
+  EXPECT_EQ(waiting_.bytes, 4'000'000U);
+  audio_time_ = time_;
+  record(seconds(4));
+  stop_recorder();
+  EXPECT_EQ(waiting_.cameras, 3U);
+  verify();
+  EXPECT_EQ(recorded().back()->name.run.reason, store::RunReason::kQueue);
 }
 
 TEST_P(RecorderTest, AStoreThatVanishesIsNotAnEmptyStore) {
