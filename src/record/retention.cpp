@@ -266,8 +266,11 @@ base::Result<Retention::Deleted> Retention::delete_from(const std::set<std::stri
       removed = raise_numbers(disk, store_, each.camera, numbers.mapped());
       if (!removed && removed.error().code != base::Errc::kNoSpace) break;
       // A disk without room even for this has to lose something first: not the name with the highest ones.
-      if (!removed) unnoted.emplace(each.camera, numbers.mapped().next_seq);
-      removed = {};
+      if (!removed) {
+        unnoted.emplace(each.camera, numbers.mapped().next_seq);
+        removed = disk.sync_directory(store_.root() / store::hour_prefix(each.camera, each.start));
+        if (!removed) break;
+      }
     }
     if (const auto highest = unnoted.find(each.camera);
         highest != unnoted.end() && highest->second == each.next_seq)

@@ -373,6 +373,21 @@ TEST_P(RecorderTest, APauseOfThePicturesEndsTheRunAndLosesNoPicture) {
   EXPECT_EQ(gaps->front().end, pause + milliseconds(21'400));
 }
 
+TEST_P(RecorderTest, ACrashBehindAPauseLosesNoPicture) {
+  start_run();
+  record(seconds(3));
+  time_ += milliseconds(21'400);
+  audio_time_ = time_;
+  record(milliseconds(560));  // no key frame came since
+  media_.run_and_wait([&] { recorder_.reset(); });
+  settle();
+  make_recorder();
+  verify();
+  const auto entries = recorded();
+  ASSERT_EQ(entries.size(), 2U);
+  EXPECT_EQ(entries[1]->name.start, kStart + milliseconds(24'400));
+}
+
 TEST_P(RecorderTest, AWriteThatEndsHalfwayIsCutOff) {
   start_run();
   record(seconds(3));
