@@ -134,19 +134,18 @@ base::Status Relay::start() {
 
 base::Result<std::unique_ptr<Camera>> Relay::make_camera(const CameraConfig& config) {
   MediaThread& thread = *media_[next_thread_++ / kCamerasAThread % media_.size()];
-  record::RecorderEnvironment environment{
-      thread.loop,
-      *disk_loop_,
-      *disk_,
-      *store_,
-      *index_,
-      *gaps_,
-      base::system_clock(),
-      [this](const std::string& camera, base::UtcTime start, uint64_t bytes) {
-        retention_->added(camera, start, bytes);
-      },
-      [this] { retention_->hurry(); }};
+  record::RecorderEnvironment environment{thread.loop,
+                                          *disk_loop_,
+                                          *disk_,
+                                          *store_,
+                                          *index_,
+                                          *gaps_,
+                                          base::system_clock(),
+                                          [this](const std::string& camera, base::UtcTime start,
+                                                 uint64_t bytes) { retention_->added(camera, start, bytes); },
+                                          [this] { retention_->hurry(); }};
   environment.provisional = provisional_.get();
+  environment.waiting = &waiting_;
   return Camera::make(config, config_.record, thread, environment);
 }
 

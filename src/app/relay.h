@@ -12,6 +12,7 @@
 #include "app/config.h"
 #include "record/gap_log.h"
 #include "record/provisional.h"
+#include "record/recorder.h"
 #include "record/recording_index.h"
 #include "record/retention.h"
 #include "store/catalog.h"
@@ -57,6 +58,7 @@ class Relay final : public api::CameraList {
   std::unique_ptr<record::Disk> disk_;
   std::unique_ptr<record::GapLog> gaps_;
   std::unique_ptr<record::ProvisionalRuns> provisional_;
+  record::WaitingBytes waiting_;
   std::unique_ptr<record::RecordingIndex> index_;
   std::unique_ptr<store::Catalog> catalog_;
   std::unique_ptr<record::Retention> retention_;

@@ -3,6 +3,7 @@
 #include <cstring>
 #include <limits>
 #include <optional>
+#include <utility>
 
 #include "base/check.h"
 #include "media/aac.h"
@@ -85,6 +86,8 @@ class MpegtsMuxer final : public Muxer {
     write_section(kPatPid, pat_);
     write_section(kPmtPid, pmt_);
     if (!audio_) audio = {};
+    // Also of a chunk without a key frame: an object that begins with it could not be recovered without them.
+    sets_due_ = chunk_start;
     while (!video.empty() || !audio.empty()) {
       if (audio.empty() || (!video.empty() && video.front().dts <= audio.front().dts)) {
         write_video(video.front());
@@ -185,7 +188,8 @@ class MpegtsMuxer final : public Muxer {
     payload_.clear();
     constexpr std::array kDelimiter{std::byte{0x09}, std::byte{0xF0}};
     append_start_code(payload_, kDelimiter);
-    if (sample.frame->key) payload_.insert(payload_.end(), parameter_sets_.begin(), parameter_sets_.end());
+    if (std::exchange(sets_due_, false) || sample.frame->key)
+      payload_.insert(payload_.end(), parameter_sets_.begin(), parameter_sets_.end());
     base::ByteReader in(sample.frame->data());
     while (!in.empty()) {
       const ByteView nal = in.bytes(in.u32());
@@ -272,6 +276,7 @@ class MpegtsMuxer final : public Muxer {
 
   std::optional<aac::AudioSpecificConfig> audio_;
   ByteVector parameter_sets_;
+  bool sets_due_ = false;
   ByteVector pat_;
   ByteVector pmt_;
   std::array<uint8_t, 4> counters_{};

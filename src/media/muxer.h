@@ -57,8 +57,9 @@ class Muxer {
 // video run, audio run. Audio: AAC or Opus. `audio` may be null.
 std::unique_ptr<Muxer> make_fmp4_muxer(TrackConfigPtr video, TrackConfigPtr audio);
 // MPEG-TS (ISO/IEC 13818-1): every fragment begins with PAT and PMT and ends with a null packet (PID 0x1FFF),
-// by which a recovery knows that it is whole; Annex B with AUD, parameter sets before every key frame; PCR on
-// the video PID; AAC as ADTS; timestamps = epoch in 90 kHz modulo 2^33. Audio: AAC only.
+// by which a recovery knows that it is whole; Annex B with AUD, parameter sets before every key frame and at
+// the start of each chunk; PCR on the video PID; AAC as ADTS; timestamps = epoch in 90 kHz modulo 2^33.
+// Audio: AAC only.
 std::unique_ptr<Muxer> make_mpegts_muxer(TrackConfigPtr video, TrackConfigPtr audio);
 
 }  // namespace miharu::media

@@ -109,6 +109,7 @@ Recorder::Recorder(std::string camera, SegmenterOptions options, const RecorderE
       disk_side_(std::make_shared<DiskSide>(camera_, environment, options.max_name_length)),
       alive_(std::make_shared<bool>(true)),
       segmenter_(options, 0, 0, *this) {
+  if (environment_.waiting) ++environment_.waiting->cameras;
   disk_side_->on_failure = [this, alive = alive_, &loop = environment.media_loop](const base::Error& error) {
     loop.post([this, alive, error] {
       if (*alive) disk_failed(error);
@@ -123,6 +124,7 @@ Recorder::Recorder(std::string camera, SegmenterOptions options, const RecorderE
 }
 
 Recorder::~Recorder() {
+  if (environment_.waiting) --environment_.waiting->cameras;
   *alive_ = false;
 }
 
@@ -200,6 +202,14 @@ void Recorder::begin_segmenter_run(RunReason reason) {
 
 void Recorder::on_placed(const stream::PlacedFrame& placed) {
   if (stopped_ || !run_) return;
+  if (segmenter_.is_behind_pause(placed)) {
+    segmenter_.end_run();
+    if (!suspended_) {
+      begin_gap(RunReason::kCameraLost, "the camera sent no pictures");
+      // With this picture, key frame or not: of a camera that sends one every 15 s each counts.
+      begin_segmenter_run(RunReason::kCameraLost);
+    }
+  }
   const bool can_start = placed.frame->is_video() && placed.frame->key;
   if (!segmenter_.running()) {
     if (!ready_ || !can_start) {
@@ -284,10 +294,18 @@ void Recorder::note_clock(const store::ObjectName& name) {
     correct_provisional(runs, environment_.disk_loop, environment_.clock, camera_, name.run.number);
 }
 
+bool Recorder::may_wait(uint64_t bytes) const {
+  const uint64_t mine = disk_side_->queued_bytes + bytes;
+  if (mine > environment_.max_queued_bytes) return false;
+  const WaitingBytes* all = environment_.waiting;
+  return !all || all->bytes + bytes <= all->max_bytes ||
+         mine <= all->max_bytes / std::max<uint64_t>(1, all->cameras);
+}
+
 void Recorder::on_part(Part part) {
   if (suspended_) return;
   const uint64_t bytes = part.size_bytes;
-  if (disk_side_->queued_bytes + bytes > environment_.max_queued_bytes) {
+  if (!may_wait(bytes)) {
     suspend(RunReason::kQueue, "the disk did not keep up");
     return;
   }
@@ -324,8 +342,10 @@ void Recorder::on_chunk_end(base::UtcTime end, bool object) {
 void Recorder::order(std::function<base::Status(CameraWriter&)> work, uint64_t bytes) {
   if (suspended_) return;
   disk_side_->queued_bytes += bytes;
+  if (environment_.waiting) environment_.waiting->bytes += bytes;
   environment_.disk_loop.post([work = std::move(work), bytes, side = disk_side_] {
     side->queued_bytes -= bytes;
+    if (side->environment.waiting) side->environment.waiting->bytes -= bytes;
     side->attempt(work);
     if (!side->failed) side->written_bytes += bytes;
   });

@@ -34,6 +34,15 @@ struct RecorderStatus {
   uint64_t queued_bytes = 0;
 };
 
+// What waits for one disk, of all cameras together. Thread-safe.
+struct WaitingBytes {
+  // With 64 cameras at 4 Mbit/s this is a disk that stalls for 17 s.
+  static constexpr uint64_t kMaxBytes = 512 << 20;
+  uint64_t max_bytes = kMaxBytes;
+  std::atomic<uint64_t> bytes{0};
+  std::atomic<uint64_t> cameras{0};
+};
+
 // What a recorder works with. All must outlive it; `disk_loop` runs everything of CameraWriter and the gap
 // log.
 struct RecorderEnvironment {
@@ -54,6 +63,9 @@ struct RecorderEnvironment {
   // Calls a function on a loop after a time; by the system's clock unless tests give another.
   std::function<void(net::EventLoop&, base::nanoseconds, std::function<void()>)> after = {};
   uint64_t max_queued_bytes = kMaxQueuedBytes;
+  // Beyond its cap cameras above their share of it get a gap. Null: no cap over all; outlives the disk loop's
+  // queue.
+  WaitingBytes* waiting = nullptr;
   ProvisionalRuns* provisional =
       nullptr;  // null: runs under a clock that is not synchronised stay as they are
 };
@@ -101,6 +113,8 @@ class Recorder final : public stream::PlacedListener, private SegmenterListener 
   void disk_failed(const base::Error& error);
   // Marks the run if it was placed by a clock that is not synchronised; puts marked ones right if it is now.
   void note_clock(const store::ObjectName& name);
+  // Whether so many bytes more may wait for the disk.
+  [[nodiscard]] bool may_wait(uint64_t bytes) const;
   void set_last_error(const base::Error& error);
   // Once for each thing that goes wrong: a disk that stays full would fill the log as well.
   void warn_once(const std::string& text);

@@ -234,10 +234,12 @@ base::Result<Retention::Deleted> Retention::delete_from(const std::set<std::stri
     base::UtcTime start;
     base::UtcTime end;
     uint64_t bytes;
+    uint64_t next_seq;
   };
   std::vector<Candidate> candidates;
   std::map<std::string, uint64_t> left;
   std::map<std::string, Numbers> given;
+  std::map<std::string, uint64_t> unnoted;
   for (const std::string& camera : cameras) {
     const auto listing = store_.list(store::hour_prefix(camera, start_of(hour)), true);
     if (!listing) return tl::unexpected(listing.error());
@@ -248,7 +250,8 @@ base::Result<Retention::Deleted> Retention::delete_from(const std::set<std::stri
       bytes += name->size_bytes();
       given[camera].take(*name);
       if (options_.spared && options_.spared(camera, *name)) continue;
-      candidates.push_back({camera, object.key, name->start, name->end(), name->size_bytes()});
+      candidates.push_back({camera, object.key, name->start, name->end(), name->size_bytes(),
+                            name->seq + name->chunks.size()});
     }
   }
   // By age over all cameras: none may lose an hour that its neighbour keeps.
@@ -259,11 +262,19 @@ base::Result<Retention::Deleted> Retention::delete_from(const std::set<std::stri
     if (deleted.bytes >= wanted_bytes && each.end >= older_than) continue;
     // Names tell which numbers were given: these are about to go.
     if (const auto numbers = given.extract(each.camera)) {
-      removed = raise_numbers(options_.disk ? *options_.disk : *system_disk_, store_, each.camera,
-                              numbers.mapped());
-      // A disk that has no room even for this has to lose something first.
+      Disk& disk = options_.disk ? *options_.disk : *system_disk_;
+      removed = raise_numbers(disk, store_, each.camera, numbers.mapped());
       if (!removed && removed.error().code != base::Errc::kNoSpace) break;
+      // A disk without room even for this has to lose something first: not the name with the highest ones.
+      if (!removed) {
+        unnoted.emplace(each.camera, numbers.mapped().next_seq);
+        removed = disk.sync_directory(store_.root() / store::hour_prefix(each.camera, each.start));
+        if (!removed) break;
+      }
     }
+    if (const auto highest = unnoted.find(each.camera);
+        highest != unnoted.end() && highest->second == each.next_seq)
+      continue;
     removed = store_.remove(each.key);
     if (!removed) break;
     deleted.objects += 1;

@@ -96,9 +96,14 @@ void Segmenter::add(const stream::PlacedFrame& placed) {
   video_bytes_ += placed.frame->data().size();
 }
 
+bool Segmenter::is_behind_pause(const stream::PlacedFrame& placed) const {
+  return running() && placed.frame->is_video() && !video_.empty() &&
+         placed.dts - video_.back().dts > kMaxFrameDuration;
+}
+
 void Segmenter::begin_chunk(const Sample& first) {
   if (!object_open_) {
-    if (first.frame->key) show_offset_ = as_written(first.pts) - as_written(first.dts);
+    if (first.frame->key || !run_has_part_) show_offset_ = as_written(first.pts) - as_written(first.dts);
     object_.start = std::chrono::round<base::milliseconds>(as_written(first.dts) + show_offset_);
     object_.seq = next_seq_;
     object_.chunks.clear();

@@ -41,6 +41,9 @@ class Segmenter {
 
   void start_run(const stream::RunStart& start);
   void add(const stream::PlacedFrame& frame);
+  // The pictures paused for so long that a run with this one in it would claim what was not recorded:
+  // end_run() comes first.
+  [[nodiscard]] bool is_behind_pause(const stream::PlacedFrame& frame) const;
   // Hands on all that is pending and ends the object.
   void end_run();
   // Gives up the run without handing on what is pending: the disk failed. set_counters() follows before the
@@ -75,7 +78,7 @@ class Segmenter {
   bool chunk_independent_ = false;
   base::UtcTime chunk_start_;  // dts
   store::Chunk chunk_;
-  base::nanoseconds show_offset_{};  // pts - dts of the run's key frames
+  base::nanoseconds show_offset_{};  // pts - dts of the run's first frame, and of its key frames
   base::UtcTime part_start_;         // dts
 
   std::vector<media::Sample> video_;  // pending; the last one's end is not known yet

@@ -139,7 +139,9 @@ class RecorderTest : public ::testing::TestWithParam<store::Container> {
                 } else {
                   when_due_ = std::move(function);
                 }
-              }});
+              },
+              RecorderEnvironment::kMaxQueuedBytes,
+              &waiting_});
       recorder_->start();
     });
     settle();
@@ -187,7 +189,8 @@ class RecorderTest : public ::testing::TestWithParam<store::Container> {
   }
 
   std::vector<base::nanoseconds> pauses_;  // before attempts; of the media thread
-  std::function<void()> when_due_;         // the synchronisation; of the disk thread
+  WaitingBytes waiting_;
+  std::function<void()> when_due_;  // the synchronisation; of the disk thread
   test::TempDir folder_;
   FaultyDisk::Faults faults_;
   FaultyDisk disk_{faults_};
@@ -347,6 +350,44 @@ TEST_P(RecorderTest, ACameraThatFallsSilentIsSyncedAllTheSame) {
   EXPECT_FALSE(when_due_) << "everything is synced";
 }
 
+TEST_P(RecorderTest, APauseOfThePicturesEndsTheRunAndLosesNoPicture) {
+  start_run();
+  record(seconds(3));
+  const base::UtcTime pause = time_;
+  time_ += milliseconds(21'400);  // the next picture is no key frame
+  audio_time_ = time_;
+  record(seconds(4));
+  stop_recorder();
+  EXPECT_EQ(verify().frames, 175U);
+  const auto entries = recorded();
+  ASSERT_EQ(entries.size(), 2U);
+  EXPECT_LE(std::chrono::abs(entries[0]->name.end() - pause), milliseconds(1));
+  EXPECT_EQ(entries[1]->name.start, pause + milliseconds(21'400));
+  EXPECT_EQ(entries[1]->name.run.reason, store::RunReason::kCameraLost);
+  EXPECT_EQ(entries[1]->name.run.number, entries[0]->name.run.number + 1);
+  EXPECT_EQ(entries[1]->name.seq, entries[0]->name.seq + entries[0]->name.chunks.size());
+  EXPECT_EQ(entries[1]->name.chunks.front().key_bytes, 0U);
+  const auto gaps = gaps_->find("front", kStart, time_);
+  ASSERT_EQ(gaps->size(), 1U);
+  EXPECT_LE(std::chrono::abs(gaps->front().start - pause), milliseconds(1));
+  EXPECT_EQ(gaps->front().end, pause + milliseconds(21'400));
+}
+
+TEST_P(RecorderTest, ACrashBehindAPauseLosesNoPicture) {
+  start_run();
+  record(seconds(3));
+  time_ += milliseconds(21'400);
+  audio_time_ = time_;
+  record(milliseconds(560));  // no key frame came since
+  media_.run_and_wait([&] { recorder_.reset(); });
+  settle();
+  make_recorder();
+  verify();
+  const auto entries = recorded();
+  ASSERT_EQ(entries.size(), 2U);
+  EXPECT_EQ(entries[1]->name.start, kStart + milliseconds(24'400));
+}
+
 TEST_P(RecorderTest, AWriteThatEndsHalfwayIsCutOff) {
   start_run();
   record(seconds(3));
@@ -381,6 +422,36 @@ TEST_P(RecorderTest, AStalledDiskBoundsMemoryAndLosesNothingThatWasQueued) {
   verify();
   EXPECT_EQ(recorded().back()->name.run.reason, store::RunReason::kQueue);
   EXPECT_EQ(recorded().back()->name.end(), time_);
+}
+
+TEST_P(RecorderTest, WhatWaitsOfAllCamerasIsBoundedAndALittleIsLeftToEach) {
+  stop_recorder();
+  waiting_.max_bytes = 4'000'000;
+  waiting_.bytes = 4'000'000;  // of three others
+  waiting_.cameras = 3;
+  make_recorder();
+  start_run();
+  record(seconds(2));
+  faults_.stalled = true;
+  uint64_t most = 0;
+  media_.run_and_wait([&] {
+    for (int i = 0; i < 25 * 60; ++i, time_ += milliseconds(40)) {
+      const int64_t n = (time_ - kStart) / milliseconds(40);
+      recorder_->on_placed({test::make_frame(video_, n * 3600, n % 25 == 0, 10'000, {}), time_, time_});
+      most = std::max(most, recorder_->status().queued_bytes);
+    }
+  });
+  EXPECT_LE(most, 1'000'000U);
+  EXPECT_GT(most, 500'000U);
+  faults_.stalled = false;
+  settle();
+  EXPECT_EQ(waiting_.bytes, 4'000'000U);
+  audio_time_ = time_;
+  record(seconds(4));
+  stop_recorder();
+  EXPECT_EQ(waiting_.cameras, 3U);
+  verify();
+  EXPECT_EQ(recorded().back()->name.run.reason, store::RunReason::kQueue);
 }
 
 TEST_P(RecorderTest, AStoreThatVanishesIsNotAnEmptyStore) {
