@@ -176,6 +176,36 @@ TEST_F(TrackReceiverTest, SoundWhoseClockJumpsGoesOnWhereItsArrivalPutsIt) {
   EXPECT_EQ(listener.frames[4]->pts - listener.frames[3]->pts, 160 + 30 * int64_t{kRate});
 }
 
+TEST_F(TrackReceiverTest, AClockThatRunsAtAnotherSpeedIsTold) {
+  // 8000 samples a second, labelled as 16000: half the ticks.
+  for (uint16_t i = 0; i < 50 * 69; ++i) push(i, 7, i * 80U);
+  EXPECT_EQ(listener.count("P5"), 0);
+  for (uint16_t i = 50 * 69; i < 50 * 140; ++i) push(i, 7, i * 80U);
+  EXPECT_EQ(listener.count("P5"), 1);
+  ASSERT_TRUE(receiver->rate().wrong());
+  EXPECT_NEAR(*receiver->rate().rate(), 0.5, 0.001);
+}
+
+TEST_F(TrackReceiverTest, ACacheAndAStallAreNoWrongClock) {
+  uint16_t i = 0;
+  // Ten seconds of sound at once, then as it is made.
+  for (; i < 50 * 10; ++i) {
+    now -= milliseconds(20);
+    push(i, 7);
+  }
+  for (; i < 50 * 60; ++i) push(i, 7);
+  now += base::seconds(4);
+  for (; i < 50 * 64; ++i) {
+    now -= milliseconds(20);
+    push(i, 7);
+  }
+  for (; i < 50 * 300; ++i) push(i, 7);
+  EXPECT_EQ(listener.count("P5"), 0);
+  ASSERT_TRUE(receiver->rate().rate());
+  EXPECT_FALSE(receiver->rate().wrong());
+  EXPECT_NEAR(*receiver->rate().rate(), 1, 0.001);
+}
+
 TEST_F(ReorderingTrackReceiverTest, WaitsForWhatIsLateAndThenGivesUp) {
   push(1, 7);
   push(3, 7);
