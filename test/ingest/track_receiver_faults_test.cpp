@@ -172,7 +172,8 @@ TEST_F(TrackReceiverTest, SoundWhoseClockJumpsGoesOnWhereItsArrivalPutsIt) {
   EXPECT_EQ(listener.count("P5"), 2) << "the time went by";
   EXPECT_TRUE(listener.jumps.empty()) << "the picture is not cut";
   ASSERT_EQ(listener.frames.size(), 5U);
-  for (size_t i = 1; i < 4; ++i) EXPECT_EQ(listener.frames.at(i)->pts - listener.frames.at(i - 1)->pts, 160) << i;
+  for (size_t i = 1; i < 4; ++i)
+    EXPECT_EQ(listener.frames.at(i)->pts - listener.frames.at(i - 1)->pts, 160) << i;
   EXPECT_EQ(listener.frames[4]->pts - listener.frames[3]->pts, 160 + 30 * int64_t{kRate});
 }
 
