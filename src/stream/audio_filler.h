@@ -50,8 +50,8 @@ class AudioFiller final : public PlacedListener {
   base::UtcTime audio_latest_{};            // dts of the last sound handed on
   std::deque<PlacedFrame> held_;            // pictures, at most kPatience of them
   size_t held_bytes_ = 0;
-  base::UtcTime video_latest_{};            // dts
-  base::nanoseconds video_duration_{};      // between the last two
+  base::UtcTime video_latest_{};        // dts
+  base::nanoseconds video_duration_{};  // between the last two
   base::SteadyTime video_arrival_{};
   uint64_t filled_ = 0;
   uint64_t dropped_ = 0;

@@ -94,6 +94,7 @@ void ClockModel::hold(TrackKind kind, nanoseconds media_time, nanoseconds raw, S
   nanoseconds& improved = improved_least_[static_cast<size_t>(kind)];
   if (!first_arrival_) first_arrival_ = improved_ = arrival;
   const bool first = !mine.seen;
+  if (first && kind == TrackKind::kAudio) sound_since_ = arrival;
   if (first || raw < improved - kJitter) {
     improved_ = arrival;
     improved = raw;
@@ -115,8 +116,11 @@ void ClockModel::hold(TrackKind kind, nanoseconds media_time, nanoseconds raw, S
 bool ClockModel::settled(SteadyTime now) const {
   const Track& video = track(TrackKind::kVideo);
   if (!video.seen) return false;
+  if (now - *first_arrival_ >= kMaxHold) return true;
+  // The first frame of sound may have waited for others of its packet.
+  if (track(TrackKind::kAudio).seen && now - sound_since_ < kPace) return false;
   const bool in_pace = now - pace_since_ >= kPace && video.last_media - pace_media_ >= kPace - kPaceJitter;
-  return in_pace || now - improved_ >= kSettle || now - *first_arrival_ >= kMaxHold;
+  return in_pace || now - improved_ >= kSettle;
 }
 
 void ClockModel::place() {

@@ -30,8 +30,8 @@ class ClockModel {
  public:
   // A hold ends when frames have come at the pace of their own times for kPace, none more than kPaceJitter
   // later than the least delayed; or, on a restless network, when the least delay has not become smaller for
-  // kSettle; at the latest after kMaxHold. Cameras burst their cached group of pictures at the start, and
-  // only the frames that follow arrive as they are made.
+  // kSettle; not before sound, if any came, was heard for kPace; at the latest after kMaxHold. Cameras burst
+  // their cached group of pictures at the start, and only the frames that follow arrive as they are made.
   static constexpr base::milliseconds kPace{200};
   static constexpr base::milliseconds kPaceJitter{60};
   static constexpr base::milliseconds kSettle{500};
@@ -139,6 +139,7 @@ class ClockModel {
   base::SteadyTime improved_{};
   base::SteadyTime pace_since_{};
   base::nanoseconds pace_media_{};
+  base::SteadyTime sound_since_{};
 };
 
 }  // namespace miharu::stream

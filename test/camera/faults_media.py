@@ -318,8 +318,10 @@ class AacForm(Fault):
         elif self.how == "several":
             if self.kept is None:
                 self.kept = (packet, data)
+                unit.required = False  # until the other one is there
                 return []
             (first, other), self.kept = self.kept, None
+            next(each for each in reversed(session.camera.truth) if each.track == "audio").state = "sent"
             first.payload = struct.pack(">HHH", 32, len(other) << 3, len(data) << 3) + other + data
             return [first]
         elif self.how == "fragments":

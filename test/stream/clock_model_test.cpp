@@ -177,6 +177,24 @@ TEST(ClockModel, PicturesThatComeBeforeTheirTimeAreAStepAtOnce) {
   EXPECT_FALSE(model.stepped());
 }
 
+TEST(ClockModel, SoundIsNotPlacedByTheFirstFrameOfAPacket) {
+  test::ManualClock clock(kStart);
+  ClockModel model;
+  Camera camera(model, clock);
+  for (int i = 0; i < 8; ++i) camera.picture();
+  ASSERT_TRUE(model.settled(clock.steady()));
+  // Two frames of 128 ms in a packet: the first waited for the second.
+  const nanoseconds heard = camera.media();
+  model.observe(TrackKind::kAudio, heard - milliseconds(128), clock.steady(), clock.utc());
+  EXPECT_FALSE(model.settled(clock.steady()));
+  model.observe(TrackKind::kAudio, heard, clock.steady(), clock.utc());
+  const base::UtcTime now = clock.utc();
+  for (int i = 0; i < 5; ++i) camera.picture();
+  ASSERT_TRUE(model.settled(clock.steady()));
+  model.place();
+  EXPECT_EQ(model.map(TrackKind::kAudio, heard), now);
+}
+
 TEST(ClockModel, ReportsOfAClockThatStepsAreNotBelieved) {
   test::ManualClock clock(kStart);
   ClockModel model;

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <random>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -26,6 +28,7 @@ using media::TrackKind;
 
 constexpr int kMaxReads = 16;  // a wake-up: then other cameras have their turn
 constexpr unsigned kMaxRedirects = 5;
+constexpr double kUnusableRate = 0.1;  // of a clock of sound: nobody wants to hear it
 constexpr unsigned kPasswordTries = 2;
 constexpr unsigned kMaxSwitches = 2;  // of the transport without a pause: to the other one, and back to one
                                       // that was only refused
@@ -77,6 +80,7 @@ class Client final : public RtspSource, private SessionListener, private TrackLi
   void tick();
   void settle();
   void check_media(SteadyTime now);
+  void check_rates();
   void send_reports(SteadyTime now);
   void arm_timer();
   void set_timer(SteadyTime time);
@@ -122,6 +126,8 @@ class Client final : public RtspSource, private SessionListener, private TrackLi
   std::unique_ptr<Connection> connection_;
   std::unique_ptr<Session> session_;
   std::array<std::unique_ptr<TrackReceiver>, 2> receivers_;  // by index_of
+  std::array<bool, 2> rate_told_{};
+  bool leaves_sound_ = false;
   std::array<std::optional<UdpPair>, 2> pairs_;
   std::unique_ptr<DatagramBuffer> datagrams_;
   SteadyTime now_{};  // of the wake-up that is handled
@@ -347,6 +353,8 @@ void Client::on_playing() {
   report_due_ = now_ + options_.timing.receiver_report;
   refused_passwords_ = 0;
   redirects_ = 0;
+  rate_told_ = {};
+  leaves_sound_ = false;
   const std::pair tracks{receivers_[0] != nullptr, receivers_[1] != nullptr};
   if (told_tracks_ == tracks) return;
   told_tracks_ = tracks;
@@ -377,7 +385,7 @@ void Client::on_oddity(std::string_view quirk_id) {
 }
 
 void Client::on_track_frame(media::FramePtr frame) {
-  if (stopped_) return;
+  if (stopped_ || (leaves_sound_ && !frame->is_video())) return;
   ++status_.frames;
   if (frame->damaged) ++status_.frames_damaged;
   listener_.on_frame(std::move(frame));
@@ -443,8 +451,26 @@ void Client::settle() {
          {Errc::kStalled, fmt::format("camera {} does not read our requests", current_.host_and_port()), -1},
          {}});
   }
+  if (session_->playing()) check_rates();
   if (session_->playing()) check_media(now_);
   if (session_) arm_timer();
+}
+
+// Quirk P5. A slow link delays both tracks: sound is left out where its clock alone is wrong.
+void Client::check_rates() {
+  const auto& [video, sound] = receivers_;
+  for (const auto& receiver : receivers_) {
+    if (!receiver || !receiver->rate().wrong()) continue;
+    bool& told = rate_told_[index_of(receiver->kind())];
+    if (std::exchange(told, true)) continue;
+    const double rate = *receiver->rate().rate();
+    const bool unusable = receiver == sound && std::abs(rate - 1) > kUnusableRate && video->rate().rate() &&
+                          !video->rate().wrong();
+    leaves_sound_ = leaves_sound_ || unusable;
+    spdlog::warn("camera {}: its {} clock runs {:.3f} times as fast as it should (quirk P5){}",
+                 current_.host_and_port(), name_of(receiver->kind()), rate,
+                 unusable ? ": recorded without sound" : "");
+  }
 }
 
 void Client::check_media(SteadyTime now) {

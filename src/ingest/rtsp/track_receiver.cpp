@@ -84,6 +84,11 @@ void TrackReceiver::on_ordered_packet(const media::RtpPacket& packet, SteadyTime
                                       uint32_t lost_before) {
   lost_ += lost_before;
   const int64_t timestamp = follow_clock(timestamps_.unwrap(packet.timestamp), arrival);
+  rate_.add(static_cast<double>(timestamp) / format_.clock_rate, arrival);
+  if (!rate_told_ && rate_.wrong()) {
+    rate_told_ = true;
+    listener_.on_track_oddity("P5");
+  }
   depacketizer_->push({packet, timestamp, arrival, lost_before > 0, std::exchange(new_ssrc_, false)});
 }
 
@@ -107,6 +112,7 @@ int64_t TrackReceiver::follow_clock(int64_t timestamp, SteadyTime arrival) {
     return timestamp;
   }
   listener_.on_track_oddity("P5");
+  rate_.reset();
   if (kind_ == media::TrackKind::kAudio) {
     const int64_t expected = mark.timestamp + static_cast<int64_t>(elapsed * format_.clock_rate);
     shift_ += expected - timestamp;

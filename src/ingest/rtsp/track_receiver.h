@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 
+#include "ingest/rtsp/rate_meter.h"
 #include "ingest/source.h"
 #include "media/depacketizer.h"
 #include "media/reorder_buffer.h"
@@ -51,6 +52,7 @@ class TrackReceiver final : private media::ReorderSink,
   [[nodiscard]] std::optional<base::SteadyTime> last_packet() const { return last_packet_; }
   // The camera said BYE and has sent nothing since (quirk U6).
   [[nodiscard]] std::optional<base::SteadyTime> bye_at() const { return bye_at_; }
+  [[nodiscard]] const RateMeter& rate() const { return rate_; }
   // Frames of a session that is no more are mixed into ours (quirk T4).
   [[nodiscard]] bool mixed_with_another_session() const { return returns_ >= 3; }
 
@@ -93,6 +95,8 @@ class TrackReceiver final : private media::ReorderSink,
   media::TimestampUnwrapper timestamps_;
   int64_t shift_ = 0;  // ticks, added to timestamps: what audio's jumps are made up for with
   std::optional<TimeMark> mark_;
+  RateMeter rate_;
+  bool rate_told_ = false;
   std::optional<base::SteadyTime> last_packet_;
   std::optional<base::SteadyTime> bye_at_;
   base::SteadyTime report_arrival_{};
