@@ -109,7 +109,7 @@ std::string WebService::address() const {
 }
 
 void WebService::add_routes() {
-  router_->add("GET", "/healthz", Need::nothing(), [](RequestContext, const Exchange& exchange) {
+  router_->add("GET", "/healthz", Need::nothing(), [](const RequestContext&, const Exchange& exchange) {
     exchange->respond(
         {200, {{"Content-Type", "text/plain"}, {"Cache-Control", "no-store"}}, std::string("alive\n")});
   });
@@ -128,7 +128,7 @@ void WebService::add_routes() {
           detail = fmt::format("{}", fmt::join(reasons, "; "));
         exchange->respond(net::problem(503, detail));
       });
-  router_->add("GET", "/metrics", Need::admin(), [this](RequestContext, const Exchange& exchange) {
+  router_->add("GET", "/metrics", Need::admin(), [this](const RequestContext&, const Exchange& exchange) {
     const auto gaps = gaps_.totals(base::system_clock().utc());
     if (!gaps) return exchange->respond(api::problem_of(gaps.error()));
     exchange->respond({200,

@@ -104,8 +104,7 @@ void Mp4FileWriter::begin_run(TrackConfigPtr video, TrackConfigPtr audio) {
 }
 
 Status Mp4FileWriter::check(const Run& run) const {
-  if (const Status status = check_order(run.video, run.video_config, TrackKind::kVideo); !status)
-    return status;
+  if (Status status = check_order(run.video, run.video_config, TrackKind::kVideo); !status) return status;
   return check_order(run.audio, run.audio_config, TrackKind::kAudio);
 }
 
@@ -389,7 +388,7 @@ void Mp4FileWriter::write_trak(ByteWriter& out, TrackKind kind, bool wide_offset
 
 Status Mp4FileWriter::write(const Payload& payload, const Sink& sink) const {
   CHECK(!head_.empty());
-  if (const Status status = sink(head_); !status) return status;
+  if (Status status = sink(head_); !status) return status;
   for (const Chunk& chunk : chunks_) {
     const std::vector<PlacedSample>& samples = track(chunk.kind).samples;
     for (size_t i = chunk.first; i < chunk.first + chunk.count; ++i) {
@@ -403,7 +402,7 @@ Status Mp4FileWriter::write(const Payload& payload, const Sink& sink) const {
                               ": the object changed while it was exported",
                           static_cast<int64_t>(sample.scanned.offset));
       }
-      if (const Status status = sink(*bytes); !status) return status;
+      if (Status status = sink(*bytes); !status) return status;
     }
   }
   return {};

@@ -65,7 +65,7 @@ Status for_each_child(ByteView bytes, uint64_t offset, Visit visit) {
   for (size_t at = 0; at < bytes.size();) {
     const auto box = read_box(bytes, at, offset);
     if (!box) return tl::unexpected(box.error());
-    if (const Status status = visit(*box); !status) return status;
+    if (Status status = visit(*box); !status) return status;
     at += static_cast<size_t>(box->size_bytes);
   }
   return {};

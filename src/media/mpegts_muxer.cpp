@@ -45,7 +45,7 @@ struct Pes {
 
 class MpegtsMuxer final : public Muxer {
  public:
-  MpegtsMuxer(TrackConfigPtr video, const TrackConfigPtr& audio) {
+  MpegtsMuxer(const TrackConfigPtr& video, const TrackConfigPtr& audio) {
     CHECK(video && video->codec == Codec::kH264);
     if (const auto avcc = h264::parse_avcc(video->codec_private)) {
       for (const ByteView nal : avcc->sps) append_start_code(parameter_sets_, nal);
@@ -53,7 +53,7 @@ class MpegtsMuxer final : public Muxer {
     }
     if (audio) {
       CHECK(audio->codec == Codec::kAac);
-      if (auto parsed = aac::parse_config(audio->codec_private)) audio_ = std::move(*parsed);
+      if (auto parsed = aac::parse_config(audio->codec_private)) audio_ = *parsed;
     }
     pat_ = make_section(0x00, 1, [](ByteWriter& out) {
       out.u16(1);  // program number
@@ -289,8 +289,8 @@ class MpegtsMuxer final : public Muxer {
 
 }  // namespace
 
-std::unique_ptr<Muxer> make_mpegts_muxer(TrackConfigPtr video, TrackConfigPtr audio) {
-  return std::make_unique<MpegtsMuxer>(std::move(video), audio);
+std::unique_ptr<Muxer> make_mpegts_muxer(const TrackConfigPtr& video, const TrackConfigPtr& audio) {
+  return std::make_unique<MpegtsMuxer>(video, audio);
 }
 
 }  // namespace miharu::media

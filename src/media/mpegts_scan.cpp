@@ -242,23 +242,23 @@ class Scanner {
     }
     if (packet.pid == kNullPid) {
       fragment_.starts_chunk = !packet.payload.empty() && packet.payload.front() == kChunkMark;
-      if (const Status same = check_sum(packet); !same) return same;
+      if (Status same = check_sum(packet); !same) return same;
       return end_fragment(packet.offset + kPacketBytes);
     }
     if (packet.pid == kPatPid) {
-      if (const Status status = check_counter(packet, 0); !status) return status;
+      if (Status status = check_counter(packet, 0); !status) return status;
       return read_table(packet, read_pat);
     }
     if (packet.pid == programs_.pmt) {
-      if (const Status status = check_counter(packet, 1); !status) return status;
+      if (Status status = check_counter(packet, 1); !status) return status;
       return read_table(packet, read_pmt);
     }
     const bool video = packet.pid == programs_.video;
     if (!video && packet.pid != programs_.audio) return {};
-    if (const Status status = check_counter(packet, video ? 2 : 3); !status) return status;
+    if (Status status = check_counter(packet, video ? 2 : 3); !status) return status;
     PesBuffer& pes = video ? video_pes_ : audio_pes_;
     if (packet.start) {
-      if (const Status status = end_pes(video); !status) return status;
+      if (Status status = end_pes(video); !status) return status;
       pes.open = true;
       pes.random_access = packet.random_access;
       pes.offset = packet.offset;
@@ -311,7 +311,7 @@ class Scanner {
 
   Status end_fragment(uint64_t end) {
     for (const bool video : {true, false}) {
-      if (const Status status = end_pes(video); !status) return status;
+      if (Status status = end_pes(video); !status) return status;
     }
     inside_ = false;
     fragment_.size_bytes = end - fragment_.offset;
@@ -325,9 +325,9 @@ class Scanner {
     if (!buffer.open) return {};
     buffer.open = false;
     const auto pes = parse_pes(buffer);
-    const Status status = !pes    ? Status(tl::unexpected(pes.error()))
-                          : video ? add_picture(*pes, buffer)
-                                  : add_sound(*pes, buffer);
+    Status status = !pes    ? Status(tl::unexpected(pes.error()))
+                    : video ? add_picture(*pes, buffer)
+                            : add_sound(*pes, buffer);
     buffer.bytes.clear();
     return status;
   }
@@ -373,7 +373,7 @@ class Scanner {
   Status add_sound(const PesPacket& pes, const PesBuffer& buffer) {
     const int64_t first = unwrap(pes.pts, near_);
     std::optional<aac::AudioSpecificConfig> found;
-    const Status status =
+    Status status =
         for_each_adts_frame(pes.payload, buffer.offset, [&](const aac::AdtsFrame& frame, int64_t ticks) {
           if (!found) found = frame.config;
           ScannedSample sample;
@@ -464,12 +464,12 @@ Result<ByteVector> extract_sample(ByteView object, const ScannedSample& sample, 
     });
   } else if (codec == Codec::kAac) {
     const int64_t ticks = unwrap(static_cast<uint64_t>(sample.pts) - pes->pts, 0);
-    const Status status = for_each_adts_frame(pes->payload, sample.offset,
-                                              [&](const aac::AdtsFrame& frame, int64_t since_first) {
-                                                if (since_first != ticks) return true;
-                                                out.assign(frame.payload.begin(), frame.payload.end());
-                                                return false;
-                                              });
+    Status status = for_each_adts_frame(pes->payload, sample.offset,
+                                        [&](const aac::AdtsFrame& frame, int64_t since_first) {
+                                          if (since_first != ticks) return true;
+                                          out.assign(frame.payload.begin(), frame.payload.end());
+                                          return false;
+                                        });
     if (!status) return tl::unexpected(status.error());
   } else {
     return base::fail(Errc::kUnsupported,

@@ -60,6 +60,6 @@ std::unique_ptr<Muxer> make_fmp4_muxer(TrackConfigPtr video, TrackConfigPtr audi
 // by which a recovery knows that it is whole; Annex B with AUD, parameter sets before every key frame and at
 // the start of each chunk; PCR on the video PID; AAC as ADTS; timestamps = epoch in 90 kHz modulo 2^33.
 // Audio: AAC only.
-std::unique_ptr<Muxer> make_mpegts_muxer(TrackConfigPtr video, TrackConfigPtr audio);
+std::unique_ptr<Muxer> make_mpegts_muxer(const TrackConfigPtr& video, const TrackConfigPtr& audio);
 
 }  // namespace miharu::media

@@ -116,7 +116,7 @@ class Exchange final : public HttpExchange {
     core->run([weak = connection_, serial = serial_, status, fields = std::move(headers), state]() mutable {
       const auto connection = weak.lock();
       if (connection) {
-        connection->start_stream(serial, status, std::move(fields), std::move(state));
+        connection->start_stream(serial, status, fields, std::move(state));
       } else {
         std::lock_guard lock(state->mutex);
         state->gone = true;
@@ -407,7 +407,7 @@ void HttpConnection::respond(uint64_t serial, HttpResponse response) {
   write_memory();
 }
 
-void HttpConnection::start_stream(uint64_t serial, unsigned status, HttpHeaders headers,
+void HttpConnection::start_stream(uint64_t serial, unsigned status, const HttpHeaders& headers,
                                   std::shared_ptr<HttpStreamState> stream) {
   if (serial != serial_ || state_ != State::kHandling) {
     std::lock_guard lock(stream->mutex);

@@ -85,7 +85,7 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   void start();
   void close();
   void respond(uint64_t serial, HttpResponse response);
-  void start_stream(uint64_t serial, unsigned status, HttpHeaders headers,
+  void start_stream(uint64_t serial, unsigned status, const HttpHeaders& headers,
                     std::shared_ptr<HttpStreamState> stream);
   void flush_stream();
 

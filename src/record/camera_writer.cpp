@@ -278,7 +278,7 @@ Status CameraWriter::close() {
 Status CameraWriter::finish_object() {
   Growing& mine = *growing_;
   if (mine.name.chunks.empty()) {
-    const Status removed = disk_.remove(mine.path);
+    Status removed = disk_.remove(mine.path);
     growing_.reset();
     index_.end(camera_);
     return removed;
