@@ -59,10 +59,13 @@ struct Recorder::DiskSide : std::enable_shared_from_this<DiskSide> {
     store::Catalog catalog(environment.store, nullptr, environment.clock);
     const auto found = catalog.find(camera, **since, recorded_until);
     if (!found) return tl::unexpected(found.error());
+    // Backwards by number: a clock that was stepped back may have put older objects into the same time.
     std::optional<base::UtcTime> begins;
-    for (const store::CatalogEntryPtr& entry : found->entries) {
-      if (entry->name.end() > **since + kLeastGap)
-        begins = std::min(begins.value_or(entry->name.start), entry->name.start);
+    for (size_t i = found->entries.size(); i-- > 0;) {
+      const store::ObjectName& name = found->entries[i]->name;
+      if (name.end() > begins.value_or(recorded_until) + kLeastGap || name.end() <= **since + kLeastGap)
+        break;
+      begins = name.start;
     }
     return begins ? environment.gaps.end(camera, *begins, kLeastGap) : base::Status{};
   }
@@ -274,6 +277,10 @@ RecorderStatus Recorder::status() const {
 
 void Recorder::on_object(ObjectStart start) {
   const uint64_t bytes = start.init.size();
+  if (!suspended_ && !may_wait(bytes)) {
+    suspend(RunReason::kQueue, "the disk did not keep up");
+    return;
+  }
   note_clock(start.name);
   order([start = std::make_shared<const ObjectStart>(std::move(start))](
             CameraWriter& writer) { return writer.begin(*start); },
