@@ -1,5 +1,5 @@
 // Recordings made while the machine's clock was not synchronised: remembered, and put at their right time
-// once it is (docs/decisions/009).
+// once it is (docs/decisions/011).
 #pragma once
 
 #include <filesystem>

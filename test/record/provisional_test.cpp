@@ -47,7 +47,8 @@ class ProvisionalTest : public ::testing::TestWithParam<store::Container> {
   }
   std::vector<std::string> findings() {
     std::vector<std::string> lines;
-    for (const auto& each : verify_store(*recorded_.store, {}, {})->findings)
+    const auto report = verify_store(*recorded_.store, {}, {});
+    for (const auto& each : report->findings)
       lines.push_back(each.key + ": " + each.text);
     return lines;
   }
