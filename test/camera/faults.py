@@ -363,6 +363,13 @@ class Drip(Fault):
             self.task = asyncio.get_running_loop().create_task(self._send(session.connection))
         return b""
 
+    def reply_bytes(self, connection, data):
+        """A reply waits for the frames before it: in the middle of one it would break that."""
+        if not self.waiting:
+            return data
+        self.waiting += data
+        return b""
+
     async def _send(self, connection):
         loop = asyncio.get_running_loop()
         connection.writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

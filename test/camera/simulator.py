@@ -583,6 +583,8 @@ class Connection:
                 hook(self.session)
         if not reply.never:
             data = reply.encode()
+            for hook in self.camera.hooks("reply_bytes"):
+                data = hook(self, data)
             await self._write_in_pieces(data, reply.split) if reply.split else self.write(data)
         if playing:
             self.session.task = asyncio.create_task(self.session.play())
