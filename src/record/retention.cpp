@@ -216,18 +216,23 @@ base::Result<Retention::Deleted> Retention::shrink(const std::set<std::string>& 
     }
   }
   Deleted sum;
-  for (const auto& [hour, of_hour] : oldest) {
-    if (sum.bytes >= excess) break;
-    const auto deleted = delete_from(of_hour, hour, excess - sum.bytes, base::UtcTime::min());
-    if (!deleted) return tl::unexpected(deleted.error());
-    sum.objects += deleted->objects;
-    sum.bytes += deleted->bytes;
+  // What is spared goes last, and not never: a clock that nobody ever synchronises must not fill the disk.
+  for (const bool spare : {true, false}) {
+    for (const auto& [hour, of_hour] : oldest) {
+      if (sum.bytes >= excess) return sum;
+      const auto deleted = delete_from(of_hour, hour, excess - sum.bytes, base::UtcTime::min(), spare);
+      if (!deleted) return tl::unexpected(deleted.error());
+      sum.objects += deleted->objects;
+      sum.bytes += deleted->bytes;
+    }
+    if (!options_.spared) break;
   }
   return sum;
 }
 
 base::Result<Retention::Deleted> Retention::delete_from(const std::set<std::string>& cameras, HourKey hour,
-                                                        uint64_t wanted_bytes, base::UtcTime older_than) {
+                                                        uint64_t wanted_bytes, base::UtcTime older_than,
+                                                        bool spare) {
   struct Candidate {
     std::string camera;
     std::string key;
@@ -249,7 +254,7 @@ base::Result<Retention::Deleted> Retention::delete_from(const std::set<std::stri
       if (!name) continue;
       bytes += name->size_bytes();
       given[camera].take(*name);
-      if (options_.spared && options_.spared(camera, *name)) continue;
+      if (spare && options_.spared && options_.spared(camera, *name)) continue;
       candidates.push_back({camera, object.key, name->start, name->end(), name->size_bytes(),
                             name->seq + name->chunks.size()});
     }

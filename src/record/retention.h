@@ -29,7 +29,8 @@ struct RetentionOptions {
   std::optional<double> free_fraction;  // of the file system, 0..1, that is to stay free
   std::optional<uint64_t> free_bytes;
   std::map<std::string, KeepLimits> cameras;  // in addition to `all`
-  // Objects whose time is not known yet are too old by mistake only. May be empty; any thread.
+  // Objects whose time is not known yet are too old by mistake only: not deleted by age, and last where bytes
+  // are too many. May be empty; any thread.
   std::function<bool(const std::string& camera, const store::ObjectName& name)> spared;
   Disk* disk = nullptr;  // that the numbers of what goes are noted on; null: the system's
 };
@@ -63,7 +64,7 @@ class Retention {
   };
   // The oldest of one hour: while `wanted_bytes` are not reached, and all that ended before `older_than`.
   base::Result<Deleted> delete_from(const std::set<std::string>& cameras, HourKey hour, uint64_t wanted_bytes,
-                                    base::UtcTime older_than);
+                                    base::UtcTime older_than, bool spare = true);
   // Deletes the oldest of `cameras` until `excess` bytes are gone.
   base::Result<Deleted> shrink(const std::set<std::string>& cameras, uint64_t excess);
   base::Result<Deleted> expire(const std::string& camera, base::UtcTime older_than);
