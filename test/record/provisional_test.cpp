@@ -48,8 +48,7 @@ class ProvisionalTest : public ::testing::TestWithParam<store::Container> {
   std::vector<std::string> findings() {
     std::vector<std::string> lines;
     const auto report = verify_store(*recorded_.store, {}, {});
-    for (const auto& each : report->findings)
-      lines.push_back(each.key + ": " + each.text);
+    for (const auto& each : report->findings) lines.push_back(each.key + ": " + each.text);
     return lines;
   }
 
