@@ -639,14 +639,16 @@ void Torture::retain() {
   for (const auto& actor : actors_) {
     CameraTruth& truth = actor->truth;
     // Nothing is asked any more of frames that were never recorded. A write that failed may have left whole
-    // fragments all the same, which an object holds now.
+    // fragments all the same, which an object holds
+    // now, or will when it is recovered.
     std::set<uint32_t> held;
     for (const auto& [key, object] : truth.objects) {
       for (const FrameId& id : object.video) held.insert(id.number);
     }
     for (auto& [number, frame] : truth.frames()) {
       if (number >= truth.written_to) break;
-      frame.gone |= !frame.written && !held.contains(number);
+      const bool settled = now() - frame.fed > std::chrono::minutes(30);
+      frame.gone |= !frame.written && settled && !held.contains(number);
     }
     truth.forget_gone();
   }
