@@ -99,8 +99,8 @@ base::Status Relay::start() {
   if (!provisional) return tl::unexpected(provisional.error());
   provisional_ = std::move(*provisional);
   record::RetentionOptions retention = retention_options(config_);
-  retention.spared = [this](const std::string& camera, const store::ObjectName& name) {
-    return provisional_->holds(camera, name.run.number);
+  retention.spared = [this, &clock](const std::string& camera, const store::ObjectName& name) {
+    return provisional_->misplaced(camera, name.run.number, base::utc_minus_steady(clock));
   };
   retention_ = std::make_unique<record::Retention>(*store_, clock, std::move(retention));
 

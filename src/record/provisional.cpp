@@ -56,9 +56,11 @@ base::Result<std::unique_ptr<ProvisionalRuns>> ProvisionalRuns::open(const fs::p
     others.exec();
     std::unique_ptr<ProvisionalRuns> runs(
         new ProvisionalRuns(std::move(opened), std::move(boot), store, disk, gaps));
-    SQLite::Statement select(*runs->database_, "SELECT camera, run FROM provisional");
-    while (select.executeStep())
-      runs->marked_.emplace(select.getColumn(0).getString(), select.getColumn(1).getInt64());
+    SQLite::Statement select(*runs->database_, "SELECT camera, run, utc_minus_steady FROM provisional");
+    while (select.executeStep()) {
+      runs->marked_.emplace(std::pair(select.getColumn(0).getString(), select.getColumn(1).getInt64()),
+                            base::nanoseconds(select.getColumn(2).getInt64()));
+    }
     return runs;
   });
 }
@@ -66,7 +68,7 @@ base::Result<std::unique_ptr<ProvisionalRuns>> ProvisionalRuns::open(const fs::p
 base::Status ProvisionalRuns::mark(const std::string& camera, uint64_t run, base::UtcTime start,
                                    base::nanoseconds utc_minus_steady) {
   const std::lock_guard lock(mutex_);
-  if (!marked_.emplace(camera, run).second) return {};
+  if (!marked_.emplace(std::pair(camera, run), utc_minus_steady).second) return {};
   return guarded([&] {
     SQLite::Statement insert(*database_, "INSERT OR REPLACE INTO provisional VALUES (?, ?, ?, ?, ?, 0)");
     insert.bind(1, camera);
@@ -81,6 +83,13 @@ base::Status ProvisionalRuns::mark(const std::string& camera, uint64_t run, base
 bool ProvisionalRuns::holds(const std::string& camera, uint64_t run) const {
   const std::lock_guard lock(mutex_);
   return marked_.contains({camera, run});
+}
+
+bool ProvisionalRuns::misplaced(const std::string& camera, uint64_t run,
+                                base::nanoseconds utc_minus_steady) const {
+  const std::lock_guard lock(mutex_);
+  const auto mark = marked_.find({camera, run});
+  return mark != marked_.end() && std::chrono::abs(utc_minus_steady - mark->second) >= kLeastError;
 }
 
 base::Status ProvisionalRuns::forget(const std::string& camera, const Mark& mark) {

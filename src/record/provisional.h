@@ -3,9 +3,9 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <mutex>
-#include <set>
 #include <string>
 #include <utility>
 
@@ -33,6 +33,10 @@ class ProvisionalRuns {
   base::Status mark(const std::string& camera, uint64_t run, base::UtcTime start,
                     base::nanoseconds utc_minus_steady);
   [[nodiscard]] bool holds(const std::string& camera, uint64_t run) const;
+  // Marked, and the clock was set since: its objects are about to be moved, and their age means nothing. On a
+  // machine that nobody ever synchronises, ages are as good as any.
+  [[nodiscard]] bool misplaced(const std::string& camera, uint64_t run,
+                               base::nanoseconds utc_minus_steady) const;
 
   // The clock is synchronised: puts the next object of the camera's marked runs at its right time and forgets
   // runs that are done; true while there may be more. `growing_run` is let go on and only forgotten if its
@@ -56,8 +60,9 @@ class ProvisionalRuns {
                               base::nanoseconds by);
 
   mutable std::mutex mutex_;
-  std::unique_ptr<SQLite::Database> database_;         // guarded by mutex_
-  std::set<std::pair<std::string, uint64_t>> marked_;  // guarded by mutex_
+  std::unique_ptr<SQLite::Database> database_;  // guarded by mutex_
+  // UTC minus steady clock at the mark, by camera and run; guarded by mutex_
+  std::map<std::pair<std::string, uint64_t>, base::nanoseconds> marked_;
   const std::string boot_;
   store::DirectoryStore& store_;
   Disk& disk_;
