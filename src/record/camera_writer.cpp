@@ -152,6 +152,8 @@ Status CameraWriter::recover_bytes(const fs::path& path, const store::ObjectName
 }
 
 Status CameraWriter::give_up(base::Error error, std::string_view doing) {
+  // A try only: what is written should not have to wait until the disk answers again.
+  if (growing_ && growing_->unsynced_since) static_cast<void>(growing_->file->sync());
   // It may have been a sync that failed, or writing behind our back that the next one tells of.
   if (growing_) unsafe_.insert(growing_->path);
   growing_.reset();
