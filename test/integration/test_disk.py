@@ -128,6 +128,7 @@ def test_a_disk_that_is_taken_away_is_a_gap_and_gets_nothing_in_its_place(folder
             wait_until(lambda: server.camera("demo")["state"] == "disk_trouble", 45, "the missing disk is noticed")
             assert "mounted" in server.camera("demo")["last_error"], server.camera("demo")
             assert not list(place.iterdir()), "something was written where the disk is not"
+            time.sleep(3)  # how long it is away: a gap is marked from two seconds on
             mount("-o", "loop", image, place)
             mounted = True
             back = time.time()
