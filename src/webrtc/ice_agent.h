@@ -91,12 +91,12 @@ class IceAgent {
 
   // A candidate of the viewer, from its description or trickled. Ignored when we send no checks, and when it
   // is of another generation. Error: kLimit, beyond IceCheckList::kMaxCandidates.
-  base::Status add_remote_candidate(base::SteadyTime now, const IceCandidate& candidate);
+  base::Status add_remote_candidate(const IceCandidate& candidate);
 
   // ICE restart (RFC 8445 section 9). The selected path carries media, and the credentials before are taken,
   // until a path is nominated by the new ones, kOldCredentials have passed, or the next restart. Candidates
   // are to be given again.
-  void restart(base::SteadyTime now, IceCredentials local, IceCredentials remote);
+  void restart(base::SteadyTime now, const IceCredentials& local, const IceCredentials& remote);
 
   // Where media goes, if it may go anywhere.
   [[nodiscard]] const std::optional<net::UdpPath>& selected() const { return selected_; }
@@ -108,19 +108,20 @@ class IceAgent {
   [[nodiscard]] std::string_view local_ufrag() const { return current_.local_ufrag; }
   [[nodiscard]] bool restarting() const { return previous_.has_value(); }
 
-  // on_time() is to be called at next_deadline() or soon after; earlier is harmless.
+  // on_time() is to be called at next_deadline() or soon after; earlier is harmless. Of an expired session it
+  // is in the past.
   [[nodiscard]] base::SteadyTime next_deadline() const;
   void on_time(base::SteadyTime now);
 
  private:
   struct Generation {
-    Generation(const IceCredentials& local, const IceCredentials& remote);
+    Generation(const IceCredentials& local, const IceCredentials& remote, uint64_t number);
 
     std::string local_ufrag;
-    std::string remote_ufrag;
     std::string username;  // of requests to us: local:remote
-    StunKey key;           // our password: signs requests to us and our answers
-    uint64_t number = 0;
+    std::string remote_ufrag;
+    StunKey key;  // our password: signs requests to us and our answers
+    uint64_t number;
   };
   struct Path {
     net::UdpPath path;
@@ -131,12 +132,16 @@ class IceAgent {
 
   IceVerdict on_request(base::SteadyTime now, const net::UdpPath& path, const StunMessage& request);
   IceVerdict on_answer(base::SteadyTime now, const net::UdpPath& path, const StunMessage& answer);
+  void answer_success(const net::UdpPath& path, const StunMessage& request, const StunKey& key);
   void answer_error(const net::UdpPath& path, const StunMessage& request, uint16_t code, const StunKey* key);
-  void answer_unauthenticated(base::SteadyTime now, const net::UdpPath& path, const StunMessage& request);
-  void make_check_list(const IceCredentials& local, const IceCredentials& remote);
+  void answer_unauthenticated(base::SteadyTime now, const net::UdpPath& path, const StunMessage& request,
+                              uint16_t code);
+  void make_check_list(const IceCredentials& local, const IceCredentials& remote, base::SteadyTime now);
+  [[nodiscard]] const Path* find(const net::UdpPath& path) const;
   Path& touch(base::SteadyTime now, const net::UdpPath& path, uint64_t generation);
   void forget(size_t index);
-  void nominate(const net::UdpPath& path, uint64_t generation);
+  void nominate(const Path& path, uint64_t generation);
+  void select(const net::UdpPath& path, uint64_t generation);
   void retire_previous();
 
   IceListener& listener_;

@@ -39,7 +39,7 @@ class IceCheckList {
                base::SteadyTime now);
 
   // Pairs it with our addresses of its family. One that is known already is ignored. Error: kLimit.
-  base::Status add_candidate(base::SteadyTime now, const IceCandidate& candidate);
+  base::Status add_candidate(const IceCandidate& candidate);
 
   // Checks that path next, because a check came by it (triggered check, RFC 8445 section 7.3.1.4).
   // `priority` is that of the request, the priority of a peer-reflexive candidate.
@@ -71,7 +71,6 @@ class IceCheckList {
 
   void add_pair(const net::UdpPath& path, uint32_t remote_priority, bool triggered);
   [[nodiscard]] uint16_t local_preference(const boost::asio::ip::address& local) const;
-  [[nodiscard]] bool may_send_at(const Pair& pair, base::SteadyTime now) const;
   void send(base::SteadyTime now, Pair& pair);
 
   std::string username_;
