@@ -135,8 +135,8 @@ base::Result<std::optional<IceCandidate>> parse_candidate(std::string_view line)
   uint16_t related_port = 0;
   while (!words.empty()) {
     const std::string_view name = words.next();
-    const std::string_view value = words.next();
     if (name.empty()) return words.error("more than one blank");
+    const std::string_view value = words.next();
     if (name == "raddr") {
       related = read_address(value);
     } else if (name == "rport") {
