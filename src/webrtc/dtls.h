@@ -8,6 +8,8 @@
 #include <optional>
 #include <span>
 
+#include <sys/time.h>
+
 #include <openssl/types.h>
 
 #include "base/bytes.h"
@@ -71,7 +73,7 @@ class DtlsSession {
   // Until the handshake is complete, in either direction. Certificates of browsers have 300 to 700 bytes.
   static constexpr size_t kMostHandshakeBytes = size_t{128} << 10;
 
-  // A client says hello at once; the listener hears of it before the constructor returns.
+  // A client says hello at once: the listener is called from the constructor.
   DtlsSession(const DtlsContext& context, Fingerprint expected_peer, base::SteadyTime now,
               DtlsListener& listener);
   DtlsSession(const DtlsSession&) = delete;
@@ -95,34 +97,35 @@ class DtlsSession {
   [[nodiscard]] bool ended() const { return phase_ == Phase::kEnded; }
 
  private:
-  friend struct DtlsCallbacks;
+  friend struct DtlsCallbacks;  // what the library calls, in dtls.cpp
   enum class Phase : uint8_t { kHandshake, kEstablished, kEnded };
   struct Deleter {
     void operator()(SSL* ssl) const;
   };
 
-  void advance();
-  void drain();
-  void finish_handshake();
-  void retransmit(base::SteadyTime now);
-  void end(base::Error reason);
-  void fail_by_library(int result);
-  void free_buffers();
+  base::Status advance();
+  base::Status drain();
+  base::Status retransmit();
+  [[nodiscard]] base::Result<SrtpKeys> export_keys() const;
+  [[nodiscard]] base::Error library_error(int result) const;
+  void end_if_failed(
+      base::Status status);  // last in every public method: the listener may destroy the session
 
   DtlsListener& listener_;
   base::SteadyTime started_;
+  base::SteadyTime now_;  // of the call that is under way
   std::optional<base::SteadyTime> retransmission_;
-  std::unique_ptr<SSL, Deleter> ssl_;
-  base::ByteView incoming_;  // what the library has not read yet of the datagram that is being received
-  void* library_timeout_ = nullptr;  // see dtls.cpp
   base::milliseconds timeout_ = kFirstTimeout;
+  timeval* library_timeout_ = nullptr;
+  std::unique_ptr<SSL, Deleter> ssl_;
+  base::ByteView incoming_;  // the datagram that is being received, until the library reads it
   size_t received_bytes_ = 0;
   size_t sent_bytes_ = 0;
   Fingerprint expected_peer_;
   DtlsRole role_;
   Phase phase_ = Phase::kHandshake;
   bool peer_is_expected_ = false;
-  bool timer_started_ = false;
+  bool peer_is_another_ = false;
   base::ThreadCheck thread_;
 };
 
