@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include <fmt/format.h>
+#include <boost/asio/ip/v6_only.hpp>
 
 namespace miharu::net {
 namespace {

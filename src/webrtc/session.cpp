@@ -52,7 +52,7 @@ void Session::on_datagram(base::SteadyTime now, const net::UdpPath& path, std::s
       handshake_trip_ = now - *flight_sent_;
       flight_sent_.reset();
     }
-    if (!dtls_) dtls_.emplace(dtls_context_, options_.peer, now, *this);
+    if (!dtls_) dtls_.emplace(dtls_context_, options_.peer, now, static_cast<DtlsListener&>(*this));
     dtls_->receive(now, datagram);
   } else {
     on_rtcp(datagram);

@@ -85,7 +85,7 @@ ViewerThread::ViewerThread(unsigned index, net::EventLoop& loop, const base::Clo
       loop_(loop),
       clock_(clock),
       dtls_(dtls),
-      batch_(std::make_unique<PacketBatch>(*this)),
+      batch_(std::make_unique<PacketBatch>(static_cast<SegmentSink&>(*this))),
       timer_(loop.context()) {}
 
 ViewerThread::~ViewerThread() {
@@ -129,7 +129,8 @@ void ViewerThread::add(SessionOptions options, const std::vector<IceCandidate>& 
     stream->subscribe(feed, loop_);
   }
   const std::string id = options.id;
-  auto session = std::make_unique<Session>(std::move(options), dtls_, feed->ring, *this, clock_.steady());
+  auto session = std::make_unique<Session>(std::move(options), dtls_, feed->ring,
+                                           static_cast<SessionHost&>(*this), clock_.steady());
   for (const IceCandidate& each : candidates) (void)session->add_candidate(each);
   feed->viewers.push_back(session.get());
   ufrags_.emplace(session->local_ufrag(), session.get());
