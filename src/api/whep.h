@@ -35,8 +35,8 @@ class Whep {
   void add_routes(Router& router);
 
  private:
-  void post(RequestContext context, const Exchange& exchange);
-  void options(const RequestContext& context, const Exchange& exchange) const;
+  void post(const RequestContext& context, const Exchange& exchange);
+  void options(const RequestContext& context, const Exchange& exchange);
   void patch(const RequestContext& context, const Exchange& exchange);
   void end(const RequestContext& context, const Exchange& exchange);
   void post_offer(const RequestContext& context, const Exchange& exchange);

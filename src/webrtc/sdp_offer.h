@@ -19,7 +19,7 @@ namespace miharu::webrtc {
 
 // Caps beside those of sdp_lines.h: what goes past them is kLimit.
 inline constexpr size_t kMaxOfferMedia = 32;
-inline constexpr size_t kMaxOfferCandidates = 64;   // of all media
+inline constexpr size_t kMaxOfferCandidates = 128;  // of all media; more are left out, checks find the rest
 inline constexpr size_t kMaxOfferFingerprints = 8;  // of the session, and of each media
 inline constexpr size_t kMaxMidBytes = 64;
 

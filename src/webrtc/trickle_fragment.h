@@ -15,7 +15,7 @@ namespace miharu::webrtc {
 
 inline constexpr std::string_view kTrickleContentType = "application/trickle-ice-sdpfrag";
 inline constexpr size_t kMaxFragmentMedia = 32;
-inline constexpr size_t kMaxFragmentCandidates = 64;  // of all media
+inline constexpr size_t kMaxFragmentCandidates = 128;  // of all media; more are left out
 
 struct TrickleFragment {
   struct Media {
