@@ -127,6 +127,7 @@ base::Status Relay::start() {
   if (!password) return tl::unexpected(password.error());
   first_password_ = std::move(*password);
 
+  web_->set_sessions(live_.get());
   if (auto listening = web_->start(); !listening) return listening;
   for (const auto& camera : cameras_) camera->start();
   retention_->start();
@@ -135,7 +136,8 @@ base::Status Relay::start() {
 
 base::Status Relay::start_live() {
   webrtc::ServerOptions options;
-  options.udp_port = config_.live.udp_port;
+  // Who lets the kernel choose the port of HTTP expects no other one either.
+  options.udp_port = config_.server.listen.port == 0 ? uint16_t{0} : config_.live.udp_port;
   for (const std::string& text : config_.live.addresses) {
     boost::system::error_code error;
     options.addresses.push_back(boost::asio::ip::make_address(text, error));
@@ -144,6 +146,8 @@ base::Status Relay::start_live() {
                         fmt::format("[live] addresses: \"{}\" is no IPv4 or IPv6 address", text));
     }
   }
+  options.loopback = config_.server.listen.is_loopback() && config_.server.trusted_proxies.empty() &&
+                     config_.live.addresses.empty();
   // As in the configuration, without its scheme.
   options.stun = config_.live.stun.substr(config_.live.stun.find(':') + 1);
   std::vector<net::EventLoop*> loops;

@@ -55,6 +55,24 @@ in6_addr to_wire6(const address& value) {
   return wire;
 }
 
+// True: of both families.
+bool open_socket(udp::socket& socket, UdpPort::Reach reach, boost::system::error_code& error) {
+  if (reach == UdpPort::Reach::kAll) {
+    socket.open(udp::v6(), error);
+    if (!error) {
+      socket.set_option(boost::asio::ip::v6_only(false), error);
+      return true;
+    }
+  }
+  socket.open(udp::v4(), error);
+  return false;
+}
+
+udp::endpoint any_endpoint(UdpPort::Reach reach, const udp::socket& socket, uint16_t port) {
+  if (reach == UdpPort::Reach::kLoopback) return {address_v4::loopback(), port};
+  return {socket.local_endpoint().protocol(), port};
+}
+
 class ControlWriter {
  public:
   explicit ControlWriter(msghdr& header) : header_(header) {
@@ -94,21 +112,25 @@ UdpPort::~UdpPort() {
   *alive_ = false;
 }
 
-base::Result<std::unique_ptr<UdpPort>> UdpPort::open(EventLoop& loop, uint16_t port, Handler handler) {
+base::Result<std::unique_ptr<UdpPort>> UdpPort::open(EventLoop& loop, Reach reach, uint16_t port,
+                                                     Handler handler) {
   std::unique_ptr<UdpPort> mine(new UdpPort(loop, std::move(handler)));
-  if (auto bound = mine->bind(port); !bound) return tl::unexpected(bound.error());
+  if (auto bound = mine->bind(reach, port); !bound) return tl::unexpected(bound.error());
   return mine;
 }
 
-base::Status UdpPort::bind(uint16_t port) {
+bool UdpPort::is_free(Reach reach, uint16_t port) {
+  boost::asio::io_context context;
+  udp::socket socket(context);
   boost::system::error_code error;
-  socket_.open(udp::v6(), error);
-  ipv6_ = !error;
-  if (ipv6_) {
-    socket_.set_option(boost::asio::ip::v6_only(false), error);
-  } else {
-    socket_.open(udp::v4(), error);
-  }
+  (void)open_socket(socket, reach, error);
+  if (!error) socket.bind(any_endpoint(reach, socket, port), error);
+  return !error;
+}
+
+base::Status UdpPort::bind(Reach reach, uint16_t port) {
+  boost::system::error_code error;
+  ipv6_ = open_socket(socket_, reach, error);
   if (error) return tl::unexpected(base::system_error("open a UDP socket", error.value()));
   const int fd = socket_.native_handle();
   const int on = 1;
@@ -118,15 +140,9 @@ base::Status UdpPort::bind(uint16_t port) {
   set_buffer(fd, SO_SNDBUFFORCE, SO_SNDBUF, kSendBuffer);
   set_buffer(fd, SO_RCVBUFFORCE, SO_RCVBUF, kReceiveBuffer);
   socket_.non_blocking(true, error);
-  if (!error) socket_.bind(udp::endpoint(ipv6_ ? udp::v6() : udp::v4(), port), error);
-  if (error) {
-    base::Error failed = base::system_error(fmt::format("listen on UDP port {}", port), error.value());
-    if (error == boost::asio::error::address_in_use) {
-      failed.code = base::Errc::kExists;
-      failed.text += "; another program has it: set [live] udp_port to a free one";
-    }
-    return tl::unexpected(std::move(failed));
-  }
+  if (!error) socket_.bind(any_endpoint(reach, socket_, port), error);
+  if (error)
+    return tl::unexpected(base::system_error(fmt::format("listen on UDP port {}", port), error.value()));
   port_ = socket_.local_endpoint(error).port();
   return {};
 }

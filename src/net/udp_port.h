@@ -28,9 +28,16 @@ class UdpPort {
   // `datagram` may be changed, and is valid during the call.
   using Handler = std::function<void(const UdpPath& path, std::span<std::byte> datagram)>;
 
-  // Port 0: the kernel chooses one. Without IPv6 in the kernel it is IPv4 alone. Errors: kExists (somebody
-  // else has the port), kIo. Nothing is read before start().
-  static base::Result<std::unique_ptr<UdpPort>> open(EventLoop& loop, uint16_t port, Handler handler);
+  enum class Reach : uint8_t {
+    kAll,       // all addresses of the machine; IPv4 alone without IPv6 in the kernel
+    kLoopback,  // 127.0.0.1
+  };
+  // Port 0: the kernel chooses one. The same port may be opened again, by this user. Nothing is read before
+  // start().
+  static base::Result<std::unique_ptr<UdpPort>> open(EventLoop& loop, Reach reach, uint16_t port,
+                                                     Handler handler);
+  // Whether nobody has the port, of this process or of another. Anything that can be opened is free.
+  static bool is_free(Reach reach, uint16_t port);
   ~UdpPort();  // on the loop's thread, or when that has ended
   UdpPort(const UdpPort&) = delete;
   UdpPort& operator=(const UdpPort&) = delete;
@@ -50,7 +57,7 @@ class UdpPort {
 
  private:
   UdpPort(EventLoop& loop, Handler handler);
-  base::Status bind(uint16_t port);
+  base::Status bind(Reach reach, uint16_t port);
   void wait();
   // False: nothing more is to be read for now.
   bool read_some();

@@ -87,10 +87,18 @@ base::Status Server::start() {
   if (!dtls) return tl::unexpected(dtls.error());
   dtls_.emplace(std::move(*dtls));
   ntp_of_zero_ = ntp_of_steady_zero(clock_);
+  const auto reach = options_.loopback ? net::UdpPort::Reach::kLoopback : net::UdpPort::Reach::kAll;
   uint16_t port = options_.udp_port;
+  if (port != 0 && !net::UdpPort::is_free(reach, port)) {
+    spdlog::error(
+        "live view: another program has UDP port {}, so that one is used which no firewall knows; set [live] "
+        "udp_port to a free one",
+        port);
+    port = 0;
+  }
   for (unsigned i = 0; i < media_.size(); ++i) {
     auto thread = std::make_unique<ViewerThread>(i, *media_[i], clock_, *dtls_);
-    if (auto opened = thread->open(port); !opened) return opened;
+    if (auto opened = thread->open(reach, port); !opened) return opened;
     port = thread->port();
     threads_.push_back(std::move(thread));
   }

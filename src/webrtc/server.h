@@ -19,8 +19,9 @@
 namespace miharu::webrtc {
 
 struct ServerOptions {
-  uint16_t udp_port = 0;  // 0: the kernel chooses
-  // Announced to viewers; none: those of the machine's interfaces.
+  uint16_t udp_port = 0;  // 0: the kernel chooses, as it does when another program has the port
+  bool loopback = false;  // viewers are on this machine only
+  // Announced to viewers besides those of the machine's interfaces.
   std::vector<boost::asio::ip::address> addresses;
   // "host:port" of a STUN server: tells the address behind a NAT, and makes us send checks (see
   // IceAgentConfig).

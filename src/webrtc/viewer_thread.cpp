@@ -92,9 +92,9 @@ ViewerThread::~ViewerThread() {
   *alive_ = false;
 }
 
-base::Status ViewerThread::open(uint16_t port) {
+base::Status ViewerThread::open(net::UdpPort::Reach reach, uint16_t port) {
   auto opened = net::UdpPort::open(
-      loop_, port,
+      loop_, reach, port,
       [this](const net::UdpPath& path, std::span<std::byte> datagram) { on_datagram(path, datagram); });
   if (!opened) return tl::unexpected(opened.error());
   port_ = std::move(*opened);

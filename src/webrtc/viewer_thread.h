@@ -40,7 +40,7 @@ class ViewerThread final : private SessionHost {
   ~ViewerThread() override;
 
   // Before start(), on any thread. Port 0: the kernel chooses.
-  base::Status open(uint16_t port);
+  base::Status open(net::UdpPort::Reach reach, uint16_t port);
   [[nodiscard]] uint16_t port() const { return port_->port(); }
   [[nodiscard]] bool has_ipv6() const { return port_->has_ipv6(); }
   // All threads of the port, this one included; once, before any datagram comes.
