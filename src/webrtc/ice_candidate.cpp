@@ -37,8 +37,9 @@ class Words {
 
   std::string_view next() {
     at_ = offset_;
+    const size_t before = rest_.size();
     const std::string_view word = base::take_until(rest_, ' ');
-    offset_ += word.size() + 1;
+    offset_ += before - rest_.size();
     return word;
   }
   [[nodiscard]] bool empty() const { return rest_.empty(); }
