@@ -43,8 +43,8 @@ class Words {
     return word;
   }
   [[nodiscard]] bool empty() const { return rest_.empty(); }
-  [[nodiscard]] tl::unexpected<base::Error> error(std::string text) const {
-    return base::fail(Errc::kMalformed, "candidate: " + text, static_cast<int64_t>(at_));
+  [[nodiscard]] tl::unexpected<base::Error> error(std::string_view text) const {
+    return base::fail(Errc::kMalformed, fmt::format("candidate: {}", text), static_cast<int64_t>(at_));
   }
 
  private:

@@ -329,6 +329,19 @@ TEST_F(IceFullAgentTest, ARestartChecksAnew) {
   }
 }
 
+TEST_F(IceFullAgentTest, ARestartForgetsWhatWasAwaited) {
+  agent_.on_datagram(now_, path_, nominating().bytes());
+  const IceCredentials theirs{"newt", base::Secret("new-their-password-of-24")};
+  agent_.restart(now_ += seconds(1), {"AAnewufrag12", base::Secret("new-password-of-24-chars")}, theirs);
+  listener_.take_sent();
+  ASSERT_TRUE(agent_.add_remote_candidate(candidate_at("203.0.113.1", 1001)).has_value());
+  agent_.on_time(now_);
+  ASSERT_EQ(checks_sent(), 1U);
+  EXPECT_EQ(agent_.on_datagram(now_, path_, answer_to(listener_.sent[0].bytes, theirs.password.reveal())),
+            IceVerdict::kAnswer);
+  EXPECT_EQ(agent_.selected(), std::nullopt) << "nobody has nominated it since";
+}
+
 TEST_F(IceFullAgentTest, AnExpiredOneIsSilent) {
   ASSERT_TRUE(agent_.add_remote_candidate(candidate_at("203.0.113.1", 1001)).has_value());
   while (now_ < kStart + seconds(120)) {
