@@ -86,7 +86,8 @@ class IceAgent {
 
   IceAgent(IceAgentConfig config, IceListener& listener, base::SteadyTime now);
 
-  // A datagram for which is_stun() is true.
+  // A datagram for which is_stun() is true. IPv4 addresses of `path` as such, not as mapped into IPv6: the
+  // viewer is told what stands there.
   IceVerdict on_datagram(base::SteadyTime now, const net::UdpPath& path, base::ByteView bytes);
 
   // A candidate of the viewer, from its description or trickled. Ignored when we send no checks, and when it

@@ -37,13 +37,14 @@ class Words {
 
   std::string_view next() {
     at_ = offset_;
+    const size_t before = rest_.size();
     const std::string_view word = base::take_until(rest_, ' ');
-    offset_ += word.size() + 1;
+    offset_ += before - rest_.size();
     return word;
   }
   [[nodiscard]] bool empty() const { return rest_.empty(); }
-  [[nodiscard]] tl::unexpected<base::Error> error(std::string text) const {
-    return base::fail(Errc::kMalformed, "candidate: " + text, static_cast<int64_t>(at_));
+  [[nodiscard]] tl::unexpected<base::Error> error(std::string_view text) const {
+    return base::fail(Errc::kMalformed, fmt::format("candidate: {}", text), static_cast<int64_t>(at_));
   }
 
  private:

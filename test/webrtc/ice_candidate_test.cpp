@@ -80,10 +80,10 @@ TEST(IceCandidate, RefusesBrokenLines) {
       {"a=candidate:1 1 udp 4294967296 203.0.113.7 1 typ host", 20},
       {"candidate:1 1 udp -1 203.0.113.7 1 typ host", 18},
       {"candidate:1 1 udp 1 203.0.113.7 65536 typ host", 32},
-      {"candidate:1 1 udp 1 203.0.113.7", 32},
+      {"candidate:1 1 udp 1 203.0.113.7", 31},
       {"candidate:1 1 udp 1  1 typ host", 20},
       {"candidate:1 1 udp 1 203.0.113.7 1 type host", 34},
-      {"candidate:1 1 udp 1 203.0.113.7 1 typ", 38},
+      {"candidate:1 1 udp 1 203.0.113.7 1 typ", 37},
       {"candidate:1 1 udp 1 203.0.113.7 1 typ host raddr 1.2.3.4 rport x", 63},
       {"candidate:1 1 udp 1 203.0.113.7 1 typ host  raddr 1.2.3.4", 43},
   };

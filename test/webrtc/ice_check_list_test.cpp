@@ -294,32 +294,52 @@ TEST_F(IceFullAgentTest, CandidatesOfAnotherGenerationAreNotForIt) {
 }
 
 TEST_F(IceFullAgentTest, ARestartChecksAnew) {
-  agent_.on_datagram(now_, path_, nominating().bytes());
-  answer_latest(path_);
-  const IceCredentials ours{"AAnewufrag12", base::Secret("new-password-of-24-chars")};
-  const IceCredentials theirs{"newt", base::Secret("new-their-password-of-24")};
-  now_ += seconds(1);
-  agent_.restart(now_, ours, theirs);
-  listener_.take_sent();
-  Check check = nominating(5);
-  check.username = ours.ufrag + ":" + theirs.ufrag;
-  check.password = ours.password.reveal();
-  agent_.on_datagram(now_, path_, check.bytes());
-  EXPECT_TRUE(agent_.restarting()) << "our own check with the new password is not answered yet";
-  EXPECT_EQ(agent_.selected(), path_);
-  // The old nomination, which may still be repeated, does not displace the new one.
-  agent_.on_datagram(now_, path_, nominating(6).bytes());
-  ASSERT_EQ(checks_sent(), 1U);
-  const Sent* ours_sent = nullptr;
-  for (const Sent& sent : listener_.sent) {
-    if (sent.message().type == StunClass::kRequest) ours_sent = &sent;
+  const UdpPath other = path_from("203.0.113.1", 1002);
+  const auto latest_check = [this](const UdpPath& path) {
+    base::ByteVector found;
+    for (const Sent& sent : listener_.sent) {
+      if (sent.path == path && sent.message().type == StunClass::kRequest) found = sent.bytes;
+    }
+    return found;
+  };
+  for (const UdpPath& where : {path_, other}) {
+    const IceCredentials ours{"AAnewufrag12", base::Secret("new-password-of-24-chars")};
+    const IceCredentials theirs{"newt", base::Secret("new-their-password-of-24")};
+    IceAgent agent({kOurs, kTheirs, true, {local_}, 77}, listener_, now_);
+    agent.on_datagram(now_, path_, nominating().bytes());
+    agent.on_datagram(now_, path_, answer_to(latest_check(path_), kTheirs.password.reveal()));
+    ASSERT_EQ(agent.selected(), path_);
+    agent.restart(now_ += seconds(1), ours, theirs);
+    Check check = nominating(5);
+    check.username = ours.ufrag + ":" + theirs.ufrag;
+    check.password = ours.password.reveal();
+    agent.on_datagram(now_, where, check.bytes());
+    EXPECT_TRUE(agent.restarting()) << "our own check with the new password is not answered yet";
+    // The old nomination, which may still be repeated, does not displace the new one.
+    agent.on_datagram(now_, path_, nominating(6).bytes());
+    EXPECT_EQ(agent.selected(), path_);
+    const auto ours_sent = latest_check(where);
+    EXPECT_EQ(parse_stun(ours_sent)->username, "newt:AAnewufrag12");
+    EXPECT_EQ(agent.on_datagram(now_, where, answer_to(ours_sent, kTheirs.password.reveal())),
+              IceVerdict::kUnexpected);
+    EXPECT_EQ(agent.on_datagram(now_, where, answer_to(ours_sent, theirs.password.reveal())),
+              IceVerdict::kAnswer);
+    EXPECT_FALSE(agent.restarting());
+    EXPECT_EQ(agent.selected(), where);
   }
-  EXPECT_EQ(ours_sent->message().username, "newt:AAnewufrag12");
-  EXPECT_EQ(agent_.on_datagram(now_, path_, answer_to(ours_sent->bytes, kTheirs.password.reveal())),
-            IceVerdict::kUnexpected);
-  EXPECT_EQ(agent_.on_datagram(now_, path_, answer_to(ours_sent->bytes, theirs.password.reveal())),
+}
+
+TEST_F(IceFullAgentTest, ARestartForgetsWhatWasAwaited) {
+  agent_.on_datagram(now_, path_, nominating().bytes());
+  const IceCredentials theirs{"newt", base::Secret("new-their-password-of-24")};
+  agent_.restart(now_ += seconds(1), {"AAnewufrag12", base::Secret("new-password-of-24-chars")}, theirs);
+  listener_.take_sent();
+  ASSERT_TRUE(agent_.add_remote_candidate(candidate_at("203.0.113.1", 1001)).has_value());
+  agent_.on_time(now_);
+  ASSERT_EQ(checks_sent(), 1U);
+  EXPECT_EQ(agent_.on_datagram(now_, path_, answer_to(listener_.sent[0].bytes, theirs.password.reveal())),
             IceVerdict::kAnswer);
-  EXPECT_FALSE(agent_.restarting());
+  EXPECT_EQ(agent_.selected(), std::nullopt) << "nobody has nominated it since";
 }
 
 TEST_F(IceFullAgentTest, AnExpiredOneIsSilent) {

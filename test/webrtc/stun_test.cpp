@@ -191,7 +191,7 @@ TEST(Stun, RefusesBrokenMessages) {
       {"MESSAGE-INTEGRITY empty", message_of("00080000"), Errc::kMalformed},
       {"wrong FINGERPRINT", message_of("80280004aabbccdd"), Errc::kMalformed},
       {"FINGERPRINT too long", message_of("80280008aabbccddaabbccdd"), Errc::kMalformed},
-      {"FINGERPRINT not at the end", message_of("80280004aabbccdd00250000"), Errc::kMalformed},
+      {"right FINGERPRINT, not at the end", message_of("802800048efe89cd00250000"), Errc::kMalformed},
       {"address of no family", message_of("0020000800031234aabbccdd"), Errc::kMalformed},
       {"IPv6 address of 4 bytes", message_of("0020000800021234aabbccdd"), Errc::kMalformed},
       {"IPv4 address of 16 bytes", message_of("0001001400011234aabbccddaabbccddaabbccddaabbccdd"),
