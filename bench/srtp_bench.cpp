@@ -196,6 +196,42 @@ void dtls_memory(benchmark::State& state) {
   Handshakes handshakes;
   memory(state, [&] { return handshakes.make(); });
 }
+// The worst that a peer without a certificate can do: beginnings of messages to come, each of the greatest
+// length.
+void hostile_dtls_memory(benchmark::State& state) {
+  struct Silent final : DtlsListener {
+    void on_dtls_send(base::ByteView) override {}
+    void on_dtls_established(const SrtpKeys&) override {}
+    void on_dtls_closed(const base::Error&) override { closed = true; }
+    bool closed = false;
+  };
+  const Certificate certificate = std::move(*Certificate::make(base::system_clock().utc()));
+  const DtlsContext context = std::move(*DtlsContext::make(DtlsRole::kServer, certificate));
+  memory(state, [&] {
+    static Silent listener;
+    auto session =
+        std::make_unique<DtlsSession>(context, certificate.fingerprint(), base::SteadyTime{}, listener);
+    for (unsigned number = 0; number < 16; ++number) {
+      base::ByteVector record;
+      base::ByteWriter writer(record);
+      writer.u8(22);
+      writer.u16(0xFEFD);
+      writer.u16(0);
+      writer.u16(0);
+      writer.u32(number);
+      writer.u16(13);
+      writer.u8(number == 0 ? 1 : 11);
+      writer.u24(16'000);
+      writer.u16(number);
+      writer.u24(0);
+      writer.u24(1);
+      writer.u8(0);
+      session->receive(base::SteadyTime{}, record);
+    }
+    CHECK(!listener.closed);
+    return session;
+  });
+}
 void sender_memory(benchmark::State& state, SrtpProfile profile) {
   memory(state, [&] { return SrtpSender(profile, SrtpMaster{}); });
 }
@@ -211,6 +247,7 @@ BENCHMARK(evp_gcm_alone);
 BENCHMARK(evp_mac_sha1_alone);
 BENCHMARK(dtls_handshake)->Unit(benchmark::kMicrosecond);
 BENCHMARK(dtls_memory)->Iterations(1)->Unit(benchmark::kMillisecond);
+BENCHMARK(hostile_dtls_memory)->Iterations(1)->Unit(benchmark::kMillisecond);
 BENCHMARK_CAPTURE(sender_memory, gcm, kGcm)->Iterations(1);
 BENCHMARK_CAPTURE(sender_memory, counter_mode, kCounterMode)->Iterations(1);
 BENCHMARK_CAPTURE(receiver_memory, gcm, kGcm)->Iterations(1);
