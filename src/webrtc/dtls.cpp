@@ -31,6 +31,7 @@ constexpr unsigned kNeverUs = 4'000'000'000;              // more than an hour
 constexpr base::milliseconds kAskAgain{20};               // it rounds by 15 ms
 constexpr char kExporterLabel[] = "EXTRACTOR-dtls_srtp";  // RFC 5764 section 4.2
 constexpr size_t kSrtpKeyBytes = 16;
+constexpr std::byte kApplicationData{23};
 
 }  // namespace
 
@@ -142,11 +143,16 @@ void DtlsSession::receive(base::SteadyTime now, base::ByteView datagram) {
   CHECK(thread_.is_current());
   if (ended() || datagram.empty()) return;
   now_ = now;
-  incoming_ = datagram;
-  if (established()) return end_if_failed(drain());
+  if (established()) {
+    incoming_ = datagram;
+    return end_if_failed(drain());
+  }
   received_bytes_ += datagram.size();
   if (received_bytes_ > kMostHandshakeBytes)
     return end_if_failed(base::fail(Errc::kLimit, "a DTLS handshake of too many bytes"));
+  // There is no such thing in a handshake, and the library would end it for that.
+  if (datagram[0] == kApplicationData) return;
+  incoming_ = datagram;
   end_if_failed(advance());
 }
 
@@ -169,6 +175,7 @@ void DtlsSession::close() {
   CHECK(thread_.is_current());
   if (established()) {
     ERR_clear_error();
+    SSL_alloc_buffers(ssl_.get());
     SSL_shutdown(ssl_.get());
   }
   phase_ = Phase::kEnded;
@@ -201,6 +208,7 @@ base::Status DtlsSession::advance() {
 base::Status DtlsSession::drain() {
   std::array<std::byte, 2048> unwanted;
   ERR_clear_error();
+  SSL_alloc_buffers(ssl_.get());
   int result = 0;
   while ((result = SSL_read(ssl_.get(), unwanted.data(), int{unwanted.size()})) > 0) {
   }

@@ -219,6 +219,16 @@ TEST_P(SrtpProfiles, EveryBitIsAuthenticated) {
   EXPECT_FALSE(oracle.unprotect_rtcp(report).empty());
 }
 
+TEST_P(SrtpProfiles, BrokenPromisesAbort) {
+  const ByteVector header = rtp_header(0x10005, 9, 0, -1, random_);
+  const ByteVector payload(100);
+  ByteVector out(header.size() + payload.size() + sender_.rtp_overhead());
+  EXPECT_DEATH(sender_.protect(0x10006, header, payload, out), "CHECK");
+  out.pop_back();
+  EXPECT_DEATH(sender_.protect(0x10005, header, payload, out), "CHECK");
+  EXPECT_DEATH(sender_.protect_rtcp(out, out.size() - sender_.rtcp_overhead() + 1), "CHECK");
+}
+
 TEST_P(SrtpProfiles, RtcpThatWeSendIsWhatLibsrtpReads) {
   SrtpOracle in(GetParam(), master_, Direction::kInbound);
   for (size_t words = 2; words < 300; words += words < 12 ? 1 : 29) {
