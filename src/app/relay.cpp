@@ -146,8 +146,11 @@ base::Status Relay::start_live() {
                         fmt::format("[live] addresses: \"{}\" is no IPv4 or IPv6 address", text));
     }
   }
-  options.loopback = config_.server.listen.is_loopback() && config_.server.trusted_proxies.empty() &&
-                     config_.live.addresses.empty();
+  const bool only_loopback =
+      !options.addresses.empty() && std::all_of(options.addresses.begin(), options.addresses.end(),
+                                                [](const auto& each) { return each.is_loopback(); });
+  options.loopback =
+      config_.server.listen.is_loopback() && (config_.server.listen.port == 0 || only_loopback);
   // As in the configuration, without its scheme.
   options.stun = config_.live.stun.substr(config_.live.stun.find(':') + 1);
   std::vector<net::EventLoop*> loops;

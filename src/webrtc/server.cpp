@@ -102,8 +102,11 @@ base::Status Server::start() {
     port = thread->port();
     threads_.push_back(std::move(thread));
   }
-  addresses_ =
-      options_.addresses.empty() ? interface_addresses(threads_.front()->has_ipv6()) : options_.addresses;
+  addresses_ = options_.loopback ? std::vector<address>{boost::asio::ip::address_v4::loopback()}
+                                 : interface_addresses(threads_.front()->has_ipv6());
+  for (const address& each : options_.addresses) {
+    if (std::find(addresses_.begin(), addresses_.end(), each) == addresses_.end()) addresses_.push_back(each);
+  }
   std::vector<ViewerThread*> all;
   for (const auto& thread : threads_) all.push_back(thread.get());
   for (const auto& thread : threads_) {
