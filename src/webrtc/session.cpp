@@ -143,6 +143,14 @@ void Session::note_first_frame() {
   first_frame_ = now_ - options_.offered;
 }
 
+void Session::on_group(base::SteadyTime now) {
+  if (!flowing_) return;
+  now_ = now;
+  sender_->on_group(now, batch());
+  host_.batch().flush();
+  note_first_frame();
+}
+
 void Session::on_video(base::SteadyTime now) {
   if (!flowing_) return;
   now_ = now;

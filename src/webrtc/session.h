@@ -57,7 +57,8 @@ class Session final : private IceListener, private DtlsListener, private media::
     ice_.restart(now, local, remote);
   }
 
-  // The ring has a new picture; was interrupted; a unit of sound came.
+  // The ring has the latest group of pictures; a new picture; was interrupted; a unit of sound came.
+  void on_group(base::SteadyTime now);
   void on_video(base::SteadyTime now);
   void on_audio(const RtpUnit& unit);
   void on_interrupted();

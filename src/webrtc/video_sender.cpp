@@ -81,6 +81,10 @@ uint32_t VideoSender::stamp(const RtpUnit& unit, base::SteadyTime now) {
   return value;
 }
 
+void VideoSender::on_group(base::SteadyTime now, PacketBatch& batch) {
+  if (started_ && state_ == State::kWaiting) start_from_key(now, batch);
+}
+
 void VideoSender::on_unit(base::SteadyTime now, PacketBatch& batch) {
   if (!started_) return;
   const uint64_t newest = ring_.end() - 1;
@@ -141,9 +145,8 @@ void VideoSender::send_some(base::SteadyTime now, PacketBatch& batch) {
   while (cursor_ < stop_) {
     const RtpUnit* unit = ring_.unit(cursor_);
     if (unit == nullptr) {
-      // The ring was faster than this line: it begins again at a key frame.
-      rest(now);
-      return;
+      if (!fall_behind(now)) return;
+      continue;
     }
     if (first) {
       const double slice = pace(*unit) / 8;
@@ -171,6 +174,19 @@ void VideoSender::send_some(base::SteadyTime now, PacketBatch& batch) {
     // The newest was sent: from here on it is live.
     if (cursor_ == ring_.end()) state_ = State::kLive;
   }
+}
+
+// The ring went on to a new group of pictures without this viewer. True: it goes on with that one.
+bool VideoSender::fall_behind(base::SteadyTime now) {
+  const auto key = ring_.key();
+  if (state_ != State::kCatchUp || !key || *key < cursor_) {
+    rest(now);
+    return false;
+  }
+  cursor_ = *key;
+  packet_ = 0;
+  stop_ = ring_.end();
+  return true;
 }
 
 void VideoSender::rest(base::SteadyTime now) {

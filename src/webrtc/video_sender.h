@@ -53,6 +53,8 @@ class VideoSender {
 
   // The viewer can receive. `round_trip` as far as it is known.
   void start(base::SteadyTime now, std::optional<base::nanoseconds> round_trip, PacketBatch& batch);
+  // The group of pictures that it waits for is in the ring now; harmless when it does not wait.
+  void on_group(base::SteadyTime now, PacketBatch& batch);
   // A unit was added to the ring at `now`.
   void on_unit(base::SteadyTime now, PacketBatch& batch);
   // The camera was lost; the ring was told before.
@@ -78,6 +80,7 @@ class VideoSender {
   [[nodiscard]] double pace(const RtpUnit& unit) const;
   [[nodiscard]] uint32_t stamp(const RtpUnit& unit, base::SteadyTime now);
   void send_some(base::SteadyTime now, PacketBatch& batch);
+  bool fall_behind(base::SteadyTime now);
   void rest(base::SteadyTime now);
   bool may_repair(base::SteadyTime now, uint16_t sequence);
 

@@ -22,7 +22,7 @@ class ViewerThread::Feed final : public UnitListener {
     if (!whole) ring.miss();
     // Who came before it was here begins with it.
     if (units.empty()) return;
-    for (Session* each : viewers) each->on_video(now);
+    for (Session* each : viewers) each->on_group(now);
     host_.schedule();
   }
   void on_unit(const UnitPtr& unit) override {
