@@ -4,7 +4,7 @@
 const kRetry_ms = 2000;
 const kGather_ms = 1000;
 /** "disconnected" often mends itself. */
-const kPatience_ms = 4000;
+const kPatience_ms = 2000;
 
 const video = document.querySelector('video')!;
 const camera = new URLSearchParams(location.search).get('camera');

@@ -48,7 +48,7 @@ export const text = {
       case 'live':
         return `${state.transport === 'hls' ? 'HLS' : 'live'}${delay_ms === null ? '' : ` ${formatDelay(delay_ms)}`}`;
       case 'away':
-        return 'the camera sends nothing';
+        return 'camera away';
       case 'reconnecting':
         return state.reason ? `reconnecting: ${state.reason}` : 'reconnecting';
       case 'paused':
@@ -59,8 +59,7 @@ export const text = {
   },
   soundOn: 'Sound on',
   soundOff: 'Sound off',
-  lowestDelay: 'Lowest delay',
-  lowestDelayHint: 'Shows each picture as soon as it comes: less delay, but a poor network makes the picture stutter',
+  lowestDelay: 'Lowest delay: each picture as soon as it comes, less smooth on a poor network',
   pictureInPicture: 'Picture in picture',
   fullScreen: 'Full screen',
   bitrate: (bps: number): string => `${(bps / 1e6).toFixed(1)} Mbit/s`,

@@ -19,7 +19,9 @@ const kMarkup = `
   <canvas class="still" hidden></canvas>
   <div class="bar">
     <span class="state" role="status"></span>
-    <button class="lowest" type="button" hidden></button>
+    <button class="lowest" type="button" hidden>
+      <svg viewBox="0 0 24 24" aria-hidden="true"><path d="M13 3 5 14h6l-1 7 8-11h-6z"/></svg>
+    </button>
     <button class="sound" type="button">
       <svg viewBox="0 0 24 24" aria-hidden="true"><path d="M4 9v6h4l5 4V5L8 9z"/><path class="on" d="M16 9a4 4 0 0 1 0 6M18.5 6.5a8 8 0 0 1 0 11"/><path class="off" d="m16.5 9.5 5 5m0-5-5 5"/></svg>
     </button>
@@ -60,8 +62,7 @@ export class MiharuPlayer extends HTMLElement {
     this.lowestButton = this.find('.lowest');
     this.pictureButton = this.find('.picture');
     this.soundButton.addEventListener('click', () => (this.muted = !this.muted));
-    this.lowestButton.textContent = text.lowestDelay;
-    this.lowestButton.title = text.lowestDelayHint;
+    label(this.lowestButton, text.lowestDelay);
     this.lowestButton.addEventListener('click', () => this.toggleLowestDelay());
     this.pictureButton.addEventListener('click', () => void this.togglePictureInPicture());
     label(this.pictureButton, text.pictureInPicture);
@@ -277,6 +278,7 @@ export class MiharuPlayer extends HTMLElement {
     const said = text.liveState(this.current, this.delay_ms());
     if (this.stateLabel.textContent !== said) this.stateLabel.textContent = said;
     this.stateLabel.dataset['kind'] = this.current.kind;
+    this.root.querySelector('.bar')?.classList.toggle('live', this.current.kind === 'live');
     this.lowestButton.hidden = this.shown?.kind !== 'webrtc';
     this.pictureButton.hidden = !document.pictureInPictureEnabled || !this.shown;
   }

@@ -76,10 +76,6 @@ export class WebrtcTransport implements Transport {
     this.pc.ontrack = ({ track }) => stream.addTrack(track);
     this.pc.onicecandidate = ({ candidate }) => this.onCandidate(candidate);
     this.pc.oniceconnectionstatechange = () => this.onIceState();
-    this.pc.onconnectionstatechange = () => {
-      // DTLS said goodbye: the server went down, or ended the session.
-      if (['failed', 'closed'].includes(this.pc.connectionState)) this.fail(new LiveError('lost', 'the connection has ended'));
-    };
     this.video.srcObject = stream;
     this.watchFirstPicture();
     this.watchTimer = window.setInterval(() => void this.watch(), kWatch_ms);
@@ -112,7 +108,6 @@ export class WebrtcTransport implements Transport {
     window.clearTimeout(this.trickleTimer);
     window.clearTimeout(this.patienceTimer);
     this.session?.end();
-    this.pc.onconnectionstatechange = null;
     this.pc.close();
   }
 
@@ -133,6 +128,7 @@ export class WebrtcTransport implements Transport {
     this.session = session;
     this.answer = session.answer;
     await this.pc.setRemoteDescription({ type: 'answer', sdp: session.answer });
+    this.watchGoodbye();
     this.scheduleTrickle();
     this.useServers(session.iceServers);
   }
@@ -215,6 +211,14 @@ export class WebrtcTransport implements Transport {
     }
   }
 
+  /** DTLS says goodbye when the server goes down or ends the session: sooner than ICE notices. */
+  private watchGoodbye(): void {
+    const dtls = this.receiver.transport;
+    dtls?.addEventListener('statechange', () => {
+      if (['failed', 'closed'].includes(dtls.state)) this.fail(new LiveError('lost', 'the connection has ended'));
+    });
+  }
+
   private watchFirstPicture(): void {
     const found = (): void => {
       if (this.pictured || this.stopped || this.video.videoWidth === 0) return;
@@ -270,22 +274,19 @@ export class WebrtcTransport implements Transport {
   /** A server that was started again knows nothing of this session, and says so sooner than ICE gives up. */
   private watchSilence(count: number): void {
     const now = performance.now();
-    // STUN answers and reports go on while the camera is away.
     if (count - this.bytes.count > 0) {
       this.bytes = { count, at: now, patience_ms: kSilence_ms };
       return;
     }
-    if (!this.session || now - this.bytes.at < this.bytes.patience_ms) return;
+    if (!this.session || !this.pictured || now - this.bytes.at < this.bytes.patience_ms) return;
     this.bytes.patience_ms = Math.min(2 * this.bytes.patience_ms, kMaxSilence_ms);
     this.bytes.at = now;
     const ice = iceCredentials(this.pc.localDescription?.sdp ?? '');
-    if (ice) this.session.trickle(trickleFragment(ice, [], true)).catch((error: unknown) => this.onSilence(error));
-  }
-
-  private onSilence(error: unknown): void {
-    const kind = error instanceof LiveError ? error.kind : 'lost';
-    // A server that HTTP does not reach may still be reached by UDP (a proxy between): ICE decides that.
-    if (kind !== 'unreachable' || !this.connected) this.fail(error);
+    if (!ice) return;
+    this.session.trickle(trickleFragment(ice, [], this.gathered)).catch((error: unknown) => {
+      // Something may have come meanwhile.
+      if (this.bytes.at === now) this.fail(error);
+    });
   }
 }
 

@@ -44,8 +44,8 @@ async function failure(response: Response): Promise<LiveError> {
 async function send(fetcher: Fetch, address: string, init: RequestInit): Promise<Response> {
   try {
     return await fetcher(address, { credentials: 'same-origin', cache: 'no-store', signal: AbortSignal.timeout(kTimeout_ms), ...init });
-  } catch (error) {
-    throw new LiveError('unreachable', String(error));
+  } catch {
+    throw new LiveError('unreachable', 'the server does not answer');
   }
 }
 
@@ -85,7 +85,7 @@ export class WhepSession {
 
   /** The fragment with the server's new credentials. `lost`: only a new session helps. */
   async restart(fragment: string): Promise<string> {
-    const response = await this.patch(fragment, '"*"');
+    const response = await this.patch(fragment, '*');
     if (response.status !== 200) {
       const reason = await failure(response);
       throw reason.kind === 'unsupported' ? new LiveError('lost', reason.message) : reason;
