@@ -46,6 +46,8 @@ export class WebrtcTransport implements Transport {
   private answer = '';
   private candidates: string[] = [];
   private gathered = false;
+  /** Between the browser's new credentials and the server's: a fragment now would be taken for one more restart. */
+  private restarting = false;
   private trickleTimer: number | undefined;
   private patienceTimer: number | undefined;
   private readonly watchTimer: number;
@@ -155,14 +157,14 @@ export class WebrtcTransport implements Transport {
   }
 
   private scheduleTrickle(): void {
-    if (!this.session || this.candidates.length === 0) return;
+    if (!this.session || this.restarting || this.candidates.length === 0) return;
     this.trickleTimer ??= window.setTimeout(() => void this.trickle(), kTrickle_ms);
   }
 
   private async trickle(): Promise<void> {
     this.trickleTimer = undefined;
     const ice = iceCredentials(this.pc.localDescription?.sdp ?? '');
-    if (!this.session || !ice || this.stopped) return;
+    if (!this.session || this.restarting || !ice || this.stopped) return;
     const batch = this.candidates;
     this.candidates = [];
     try {
@@ -186,7 +188,8 @@ export class WebrtcTransport implements Transport {
 
   /** ICE restart: other ways to the same session. */
   private async restart(): Promise<void> {
-    if (this.stopped || !this.session) return;
+    if (this.stopped || !this.session || this.restarting) return;
+    this.restarting = true;
     window.clearTimeout(this.patienceTimer);
     this.patienceTimer = window.setTimeout(() => {
       if (!this.connected) this.fail(new LiveError('lost', 'the connection did not come back'));
@@ -205,6 +208,7 @@ export class WebrtcTransport implements Transport {
       if (this.stopped) return;
       this.answer = answer;
       await this.pc.setRemoteDescription({ type: 'answer', sdp: answer });
+      this.restarting = false;
       this.scheduleTrickle();
     } catch (error) {
       this.fail(error);
@@ -278,7 +282,7 @@ export class WebrtcTransport implements Transport {
       this.bytes = { count, at: now, patience_ms: kSilence_ms };
       return;
     }
-    if (!this.session || !this.pictured || now - this.bytes.at < this.bytes.patience_ms) return;
+    if (!this.session || this.restarting || !this.pictured || now - this.bytes.at < this.bytes.patience_ms) return;
     this.bytes.patience_ms = Math.min(2 * this.bytes.patience_ms, kMaxSilence_ms);
     this.bytes.at = now;
     const ice = iceCredentials(this.pc.localDescription?.sdp ?? '');
