@@ -108,7 +108,7 @@ describe('the first picture', () => {
       tries.push(s);
       end('webrtc', new LiveError('unsupported', 'H.265'));
     }
-    expect(tries).toEqual([30, 90, 210]);
+    expect(tries).toEqual([10, 30, 70, 150, 310]);
     expect(running()).toEqual(['hls']);
     expect(state()).toEqual({ kind: 'live', transport: 'hls' });
   });
@@ -131,7 +131,7 @@ describe('the first picture', () => {
     make();
     vi.advanceTimersByTime(3000);
     last('hls').events.onPicture();
-    vi.advanceTimersByTime(30_000);
+    vi.advanceTimersByTime(10_000);
     expect(running()).toEqual(['hls', 'webrtc']);
     vi.advanceTimersByTime(3000);
     expect(running()).toEqual(['hls']);

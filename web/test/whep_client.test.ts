@@ -165,6 +165,7 @@ describe('fragments', () => {
     const answer = restartedAnswer(kAnswer, fragment)!;
     expect(candidatesOf(answer)).toEqual(['candidate:9 1 udp 5 198.51.100.1 8555 typ host']);
     expect(answer).not.toContain('old');
+    expect(answer).not.toContain('end-of-candidates');
     expect(answer.match(/a=ice-ufrag:new\r\n/g)).toHaveLength(2);
     expect(answer.indexOf('a=candidate')).toBeLessThan(answer.indexOf('m=audio'));
     expect(restartedAnswer(kAnswer, 'a=candidate:9 1 udp 5 198.51.100.1 8555 typ host\r\n')).toBeNull();

@@ -23,7 +23,7 @@ const kRetry_ms = [0, 500, 1000, 2000, 4000] as const;
 /** A session that lived so long was a good one: the next failure is the first again. */
 const kGood_ms = 5000;
 /** While HLS plays: WebRTC is tried again, each time after twice as long. */
-const kUpgrade_ms = 30_000;
+const kUpgrade_ms = 10_000;
 const kMaxUpgrade_ms = 600_000;
 const kBusy_ms = 5000;
 

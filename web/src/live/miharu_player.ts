@@ -13,6 +13,7 @@ const kLabel_ms = 500;
 /** The first pictures are those since the last key frame, shown fast: a still covers them until the picture is of now. */
 const kCover_ms = 600;
 const kCovered_ms = 250;
+const kPaused_ms = 300;
 const kLowestDelayKey = 'miharu.lowestDelay';
 
 const kMarkup = `
@@ -217,7 +218,15 @@ export class MiharuPlayer extends HTMLElement {
     this.still.after(transport.video);
     void transport.video.play().catch(() => this.refusedSound());
     transport.video.addEventListener('leavepictureinpicture', this.update);
+    transport.video.addEventListener('pause', () => this.onPausedByBrowser(transport));
     this.cover(transport);
+  }
+
+  /** A media key, or a phone that was called. Sound that was refused goes on without sound in a moment. */
+  private onPausedByBrowser(transport: Transport): void {
+    window.setTimeout(() => {
+      if (this.shown === transport && transport.video.paused) this.pause();
+    }, kPaused_ms);
   }
 
   private keepStill(video: HTMLVideoElement): void {
