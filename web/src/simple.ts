@@ -46,6 +46,14 @@ function over(pc: RTCPeerConnection): Promise<void> {
   });
 }
 
+/** The server says so when it ends; else it takes seconds to notice. */
+function goodbye(pc: RTCPeerConnection): Promise<void> {
+  return new Promise((resolve) => {
+    const dtls = pc.getReceivers()[0]?.transport;
+    dtls?.addEventListener('statechange', () => dtls.state === 'closed' && resolve());
+  });
+}
+
 async function play(): Promise<void> {
   const pc = new RTCPeerConnection();
   try {
@@ -61,7 +69,7 @@ async function play(): Promise<void> {
     const answer = await post('./offer', { sdp, type, ...(camera === null ? {} : { camera }) });
     await pc.setRemoteDescription((await answer.json()) as RTCSessionDescriptionInit);
     video.srcObject = stream;
-    await ended;
+    await Promise.race([ended, goodbye(pc)]);
   } finally {
     pc.close();
   }
