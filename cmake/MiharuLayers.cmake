@@ -62,11 +62,12 @@ function(miharu_program)
   endif()
 endfunction()
 
-# The page in web/dist becomes part of the api library. Its files' names carry a hash, so index.html changes with any of them.
+# The page in web/dist becomes part of the api library. Its files' names carry a hash, so the .html that
+# names them changes with any of them.
 function(miharu_embed_page target)
   set(output ${CMAKE_BINARY_DIR}/asset_table)
-  set(index ${CMAKE_SOURCE_DIR}/web/dist/index.html)
-  if(NOT EXISTS ${index})
+  set(index ${CMAKE_SOURCE_DIR}/web/dist/index.html ${CMAKE_SOURCE_DIR}/web/dist/simple.html)
+  if(NOT EXISTS ${CMAKE_SOURCE_DIR}/web/dist/simple.html)
     set(index "")
   endif()
   add_custom_command(

@@ -23,7 +23,10 @@ export default defineConfig({
     modulePreload: { polyfill: false },
     // Video.js with its engine is one chunk of about 750 kB.
     chunkSizeWarningLimit: 800,
-    rollupOptions: { output: { manualChunks: { videojs: ['video.js'], hls: ['hls.js/light'] } } },
+    rollupOptions: {
+      input: ['index.html', 'simple.html'],
+      output: { manualChunks: { videojs: ['video.js'], hls: ['hls.js/light'] } },
+    },
   },
   test: { include: ['test/**/*.test.ts'] },
 });

@@ -2,6 +2,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, mkdir, readFile, rm } from 'node:fs/promises';
+import { createSocket } from 'node:dgram';
 import { createRequire } from 'node:module';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -111,6 +112,21 @@ export function freePort() {
       probe.close(() => resolve(port));
     });
   });
+}
+
+/** The same for UDP. */
+export function freeUdpPort() {
+  return new Promise((resolve) => {
+    const probe = createSocket('udp4').bind(0, () => {
+      const { port } = probe.address();
+      probe.close(() => resolve(port));
+    });
+  });
+}
+
+/** Pages opened from now on have no WebRTC: live pictures come by HLS. */
+export function withoutWebrtc(context) {
+  return context.addInitScript(() => delete window.RTCPeerConnection);
 }
 
 /** Opens the page and signs in through its form; resolves when the cameras are shown. */

@@ -1,5 +1,5 @@
-// Low-latency HLS in Chromium: how far behind the camera, two players at once, and a camera that goes away, changes its
-// picture and comes back, and a miharu that is started again, all without loading the page anew.
+// Low-latency HLS in Chromium, which here has no WebRTC: how far behind the camera, two players at once, and a camera that goes away,
+// changes its picture and comes back, and a miharu that is started again, all without loading the page anew.
 import assert from 'node:assert/strict';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -17,6 +17,7 @@ import {
   startBrowser,
   startGst,
   startMiharu,
+  withoutWebrtc,
 } from './lib.mjs';
 
 const kFps = 25;
@@ -46,6 +47,7 @@ before(async () => {
   await writeFile(config, '');
   server = await startServer();
   browser = await startBrowser();
+  await withoutWebrtc(browser.context);
   page = browser.page;
   await signIn(page, server.url, { password: server.password });
   // Lost with the document: what is asserted at the end.

@@ -125,10 +125,6 @@ export function vodAddress(camera: string, from: number, to: number): string {
   return `./hls/${encodeURIComponent(camera)}/vod.m3u8?${interval(from, to)}`;
 }
 
-export function liveAddress(camera: string): string {
-  return `./hls/${encodeURIComponent(camera)}/live.m3u8`;
-}
-
 function interval(from: number, to: number): string {
   return `from=${Math.floor(from)}&to=${Math.ceil(to)}`;
 }

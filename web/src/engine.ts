@@ -1,24 +1,20 @@
-// What the page needs of a player library: Video.js with its own engine for recordings, hls.js for live pictures.
-// Both use the controls of Video.js, so that they look and feel the same.
+// What the page needs of a player library for recordings. Live pictures have an element of their own: live/miharu_player.ts.
 import videojs from 'video.js';
-import type { ClockTable } from './clock_table';
 import { element } from './dom';
 
 export interface EngineEvents {
   /** The engine gave up; the page decides what follows. Never called for errors the engine recovers from. */
   onFailure(message: string): void;
-  /** The playlist was read again (live only). */
-  onTable?(table: ClockTable): void;
 }
 
 export interface Engine {
   /** Lives as long as the engine. */
   readonly video: HTMLVideoElement;
   /**
-   * Loads a media playlist in place of the current one and shows the picture at `mediaTime` (seconds; null: where the
-   * engine likes to start). Resolves when that picture can be shown, still paused or already playing as asked.
+   * Loads a media playlist in place of the current one and shows the picture at `mediaTime` (seconds). Resolves when that
+   * picture can be shown, still paused or already playing as asked.
    */
-  load(address: string, mediaTime: number | null, playing: boolean, signal: AbortSignal): Promise<void>;
+  load(address: string, mediaTime: number, playing: boolean, signal: AbortSignal): Promise<void>;
   dispose(): void;
 }
 

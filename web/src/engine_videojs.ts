@@ -13,7 +13,7 @@ export class VideojsEngine implements Engine {
     shell.on('error', () => events.onFailure(shell.error()?.message ?? ''));
   }
 
-  async load(address: string, mediaTime: number | null, playing: boolean, signal: AbortSignal): Promise<void> {
+  async load(address: string, mediaTime: number, playing: boolean, signal: AbortSignal): Promise<void> {
     const started = nextEvent(this.video, 'loadstart', signal);
     this.shell.error(undefined);
     this.shell.src({ src: new URL(address, document.baseURI).href, type: 'application/vnd.apple.mpegurl' });
@@ -24,7 +24,7 @@ export class VideojsEngine implements Engine {
     // Not at loadedmetadata: a seek there hung in 11 of 14 measurements.
     await ready;
     if (!playing) this.video.pause();
-    if (mediaTime !== null) await seekElement(this.video, mediaTime, signal);
+    await seekElement(this.video, mediaTime, signal);
   }
 
   dispose(): void {

@@ -11,7 +11,7 @@ const kSkip_s = 10;
 export function bindKeys(actions: KeyActions): void {
   document.addEventListener('keydown', (event) => {
     if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
-    if (usesKey(event.target, event.key)) return;
+    if (usesKey(event.composedPath()[0] ?? null, event.key)) return;
     const action = keyAction(event.key, actions);
     if (!action) return;
     event.preventDefault();

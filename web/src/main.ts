@@ -281,7 +281,7 @@ class App {
   /** Each drawn frame of the page: the time of the picture. */
   private tick(): void {
     const wallMs = this.player.position();
-    const paused = this.player.video?.paused ?? true;
+    const { paused } = this.player;
     this.setText(this.clock, wallMs === null ? text.noPicture : paused ? formatClockMs(wallMs) : formatClock(wallMs));
     this.setText(this.clockDate, wallMs === null ? '' : formatDate(wallMs));
     const label = paused ? text.play : text.pause;

@@ -1,10 +1,11 @@
 // Plays one camera: live, or the recordings of an interval by wall-clock time.
-import { ApiError, getPlaylist, getTimeline, liveAddress, vodAddress } from './api';
+import { ApiError, getPlaylist, getTimeline, vodAddress } from './api';
 import { ClockTable, parsePlaylist } from './clock_table';
+import { element } from './dom';
 import type { Engine, EngineEvents } from './engine';
 import { nextEvent, seekElement, startPlaying } from './engine';
-import { HlsEngine } from './engine_hls';
 import { VideojsEngine } from './engine_videojs';
+import { MiharuPlayer } from './live/miharu_player';
 import { contains, windowFor } from './windows';
 import type { Interval } from './windows';
 
@@ -25,11 +26,6 @@ export interface PlayerEvents {
   onApiError(error: ApiError): void;
 }
 
-const kLiveRetry_ms = [500, 1000, 2000, 4000] as const;
-/** A live picture that stands still for so long is said to, and after so long it is loaded anew. */
-const kLiveStall_ms = 4_000;
-const kLiveReload_ms = 60_000;
-const kLiveStart_ms = 20_000;
 const kWatch_ms = 250;
 /** How much of the picture before `to` still counts as the end: less than a frame at 60 frames a second. */
 const kEndTolerance_ms = 10;
@@ -44,21 +40,25 @@ export class Player {
   private kind: PlayerStatus['kind'] = 'playing';
   private wanted: number | null = null;
   private task = new AbortController();
-  private liveTries = 0;
-  private liveTimer: number | undefined;
-  private lastPicture = { mediaTime: 0, at: 0 };
-  private liveLoaded = false;
+  /** In the page only while the mode is live. */
+  private readonly live = new MiharuPlayer();
 
   constructor(private readonly events: PlayerEvents) {
+    this.live.addEventListener('statechange', () => this.showLive());
     window.setInterval(() => this.watch(), kWatch_ms);
   }
 
   get video(): HTMLVideoElement | null {
-    return this.engine?.video ?? null;
+    return this.mode === 'live' ? this.live.video : (this.engine?.video ?? null);
+  }
+
+  get paused(): boolean {
+    return this.mode === 'live' ? this.live.paused : (this.engine?.video.paused ?? true);
   }
 
   /** Unix milliseconds of the picture on the screen. */
   wallClock(): number | null {
+    if (this.mode === 'live') return this.live.wallClock();
     if (!this.engine || this.table.empty || this.engine.video.readyState < HTMLMediaElement.HAVE_CURRENT_DATA) return null;
     return this.table.toWall(this.engine.video.currentTime);
   }
@@ -70,17 +70,17 @@ export class Player {
 
   stop(): void {
     this.begin('none');
-    this.engine?.dispose();
-    this.engine = null;
+    this.disposeEngine();
   }
 
   playLive(camera: string): void {
     this.camera = camera;
-    const signal = this.begin('live');
-    this.liveTries = 0;
-    this.setEngine((events) => new HlsEngine(events));
-    this.setStatus({ kind: 'waiting_live' });
-    void this.loadLive(signal);
+    this.begin('live');
+    this.disposeEngine();
+    this.live.setAttribute('camera', camera);
+    if (!this.live.isConnected) element('stage-video', HTMLElement).replaceChildren(this.live);
+    this.live.play();
+    this.showLive();
   }
 
   /** `at` is the first picture to show; without it the start of the interval. */
@@ -114,13 +114,20 @@ export class Player {
   }
 
   async togglePlay(): Promise<void> {
+    if (this.mode === 'live') {
+      if (this.live.paused) this.live.play();
+      else this.live.pause();
+      return;
+    }
     if (!this.engine) return;
     if (!this.engine.video.paused) this.engine.video.pause();
     else if (this.kind === 'ended') await this.playInterval(this.camera, this.interval);
     else await startPlaying(this.engine.video);
   }
 
+  /** A live picture only stops: the one before it is in the recording. */
   stepFrames(count: number, frame_s: number): void {
+    if (this.mode === 'live') this.live.pause();
     if (!this.engine) return;
     const { video } = this.engine;
     video.pause();
@@ -129,30 +136,31 @@ export class Player {
 
   /** Tries again what failed, from where it stood. */
   retry(): void {
-    if (this.mode === 'live') this.playLive(this.camera);
+    if (this.mode === 'live') this.live.retry();
     if (this.mode === 'playback') void this.playInterval(this.camera, this.interval, this.position() ?? this.interval.from);
   }
 
   private begin(mode: Mode): AbortSignal {
     this.task.abort();
     this.task = new AbortController();
-    window.clearTimeout(this.liveTimer);
-    this.liveLoaded = false;
     this.wanted = null;
     this.mode = mode;
+    if (mode !== 'live') this.live.remove();
     this.events.onMode(mode);
     return this.task.signal;
   }
 
-  private setEngine(create: (events: EngineEvents) => Engine): void {
+  private disposeEngine(): void {
     this.engine?.dispose();
+    this.engine = null;
     this.table = new ClockTable([]);
+  }
+
+  private setEngine(create: (events: EngineEvents) => Engine): void {
+    this.disposeEngine();
     const engine: Engine = create({
       onFailure: (message) => {
         if (this.engine === engine) this.onEngineFailure(message);
-      },
-      onTable: (table) => {
-        if (this.engine === engine) this.table = table;
       },
     });
     this.engine = engine;
@@ -209,33 +217,19 @@ export class Player {
     this.setStatus({ kind: 'no_recording', next: start !== null && start >= this.interval.to ? start : null });
   }
 
-  private async loadLive(signal: AbortSignal): Promise<void> {
-    const slow = window.setTimeout(() => this.onEngineFailure(''), kLiveStart_ms);
-    try {
-      await this.engine?.load(liveAddress(this.camera), null, true, signal);
-      signal.throwIfAborted();
-      this.liveLoaded = true;
-      this.liveTries = 0;
-      this.lastPicture = { mediaTime: -1, at: performance.now() };
-      this.setStatus({ kind: 'playing' });
-    } catch (error) {
-      this.fail(error, signal);
-    } finally {
-      window.clearTimeout(slow);
-    }
+  private showLive(): void {
+    if (this.mode !== 'live') return;
+    const { state } = this.live;
+    if (state.kind === 'signed_out') this.events.onApiError(new ApiError('signed_out', '', 401));
+    else if (state.kind === 'live' || state.kind === 'paused') this.setStatus({ kind: 'playing' });
+    else this.setStatus({ kind: 'waiting_live' });
   }
 
   private onEngineFailure(message: string): void {
-    if (this.mode === 'playback') {
-      this.wanted ??= this.wallClock();
-      this.task.abort();
-      this.setStatus({ kind: 'failed', message });
-    } else if (this.mode === 'live') {
-      const signal = this.begin('live');
-      this.setStatus({ kind: 'waiting_live' });
-      const wait_ms = kLiveRetry_ms[Math.min(this.liveTries++, kLiveRetry_ms.length - 1)]!;
-      this.liveTimer = window.setTimeout(() => void this.loadLive(signal), wait_ms);
-    }
+    if (this.mode !== 'playback') return;
+    this.wanted ??= this.wallClock();
+    this.task.abort();
+    this.setStatus({ kind: 'failed', message });
   }
 
   private fail(error: unknown, signal: AbortSignal): void {
@@ -245,22 +239,7 @@ export class Player {
   }
 
   private watch(): void {
-    if (!this.engine) return;
-    if (this.mode === 'live' && this.liveLoaded) this.watchLive(this.engine.video);
-    else if (this.mode === 'playback' && this.kind === 'playing') this.watchEnd(this.engine.video);
-  }
-
-  /** The engine goes on by itself when the camera or the server is back. */
-  private watchLive(video: HTMLVideoElement): void {
-    const now = performance.now();
-    if (video.paused || video.currentTime !== this.lastPicture.mediaTime) {
-      this.lastPicture = { mediaTime: video.currentTime, at: now };
-      if (this.kind !== 'playing') this.setStatus({ kind: 'playing' });
-    } else if (now - this.lastPicture.at > kLiveReload_ms) {
-      this.onEngineFailure('');
-    } else if (now - this.lastPicture.at > kLiveStall_ms && this.kind === 'playing') {
-      this.setStatus({ kind: 'waiting_live' });
-    }
+    if (this.engine && this.mode === 'playback' && this.kind === 'playing') this.watchEnd(this.engine.video);
   }
 
   /** The last chunk of a list goes beyond its `to`: the page stops there, or goes on with the next window. */

@@ -1,5 +1,6 @@
 // Everything the page says, in one place.
 import type { CameraState } from './api';
+import type { LiveState } from './live/live_view';
 import { formatDuration } from './time_format';
 
 export const text = {
@@ -40,5 +41,31 @@ export const text = {
     waiting: 'waiting for the camera',
     off: 'off',
   } satisfies Record<CameraState, string>,
+  liveState: (state: LiveState, delay_ms: number | null): string => {
+    switch (state.kind) {
+      case 'connecting':
+        return 'connecting';
+      case 'live':
+        return `${state.transport === 'hls' ? 'HLS' : 'live'}${delay_ms === null ? '' : ` ${formatDelay(delay_ms)}`}`;
+      case 'away':
+        return 'camera away';
+      case 'reconnecting':
+        return state.reason ? `reconnecting: ${state.reason}` : 'reconnecting';
+      case 'paused':
+        return 'paused';
+      case 'signed_out':
+        return 'signed out';
+    }
+  },
+  soundOn: 'Sound on',
+  soundOff: 'Sound off',
+  lowestDelay: 'Lowest delay: each picture as soon as it comes, less smooth on a poor network',
+  pictureInPicture: 'Picture in picture',
+  fullScreen: 'Full screen',
   bitrate: (bps: number): string => `${(bps / 1e6).toFixed(1)} Mbit/s`,
 };
+
+/** To 10 ms below a second: the last digit would only flicker. */
+function formatDelay(delay_ms: number): string {
+  return delay_ms < 995 ? `${Math.round(delay_ms / 10) * 10} ms` : `${(delay_ms / 1000).toFixed(1)} s`;
+}

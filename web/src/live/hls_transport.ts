@@ -1,0 +1,148 @@
+import Hls from 'hls.js/light';
+import type { LevelDetails, LoaderResponse } from 'hls.js';
+import { ClockTable } from '../clock_table';
+import type { ClockEntry } from '../clock_table';
+import { LiveError } from './live_error';
+import { createVideo } from './transport';
+import type { Transport, TransportEvents } from './transport';
+
+/** Further behind than this, and 10 % more speed would take too long. */
+const kMaxBehind_s = 3;
+/** A picture that stands still for so long is said to, and after so long it is loaded anew. */
+const kStall_ms = 4000;
+const kReload_ms = 60_000;
+/** Something is wrong when nothing is shown by then. */
+const kStart_ms = 20_000;
+const kWatch_ms = 250;
+
+/** A camera or a server that is away for a while comes back: only an answer that says no ends the trying. */
+const kPatient = {
+  timeoutRetry: { maxNumRetry: Infinity, retryDelayMs: 0, maxRetryDelayMs: 0 },
+  errorRetry: {
+    maxNumRetry: Infinity,
+    retryDelayMs: 250,
+    maxRetryDelayMs: 1000,
+    shouldRetry: (_config: unknown, _count: number, isTimeout: boolean, response: LoaderResponse | undefined): boolean =>
+      isTimeout || !response?.code || response.code >= 500,
+  },
+};
+
+/** Pictures over low-latency HLS from the playlist at `address` (absolute). */
+export class HlsTransport implements Transport {
+  readonly kind = 'hls';
+  readonly video: HTMLVideoElement;
+  private readonly hls: Hls;
+  private readonly watchTimer: number;
+  private table = new ClockTable([]);
+  private pictured = false;
+  private stalled = false;
+  private stopped = false;
+  private ended = false;
+  private last = { mediaTime: -1, at: performance.now() };
+
+  constructor(
+    address: string,
+    muted: boolean,
+    private readonly events: TransportEvents,
+  ) {
+    this.video = createVideo(muted);
+    this.hls = new Hls({
+      // How far behind is the list's to say (PART-HOLD-BACK).
+      lowLatencyMode: true,
+      maxLiveSyncPlaybackRate: 1.1,
+      // A camera that was away for a while is no reason to stay further behind.
+      liveSyncOnStallIncrease: 0.1,
+      backBufferLength: 30,
+      playlistLoadPolicy: { default: { ...kPatient, maxTimeToFirstByteMs: 12_000, maxLoadTimeMs: 20_000 } },
+      fragLoadPolicy: { default: { ...kPatient, maxTimeToFirstByteMs: 10_000, maxLoadTimeMs: 60_000 } },
+    });
+    // Not fatal: hls.js goes on by itself, and reports "aborted" at every seek.
+    this.hls.on(Hls.Events.ERROR, (_event, data) => {
+      if (data.fatal) this.fail(data.response?.code === 401 ? 'signed_out' : 'lost', data.error.message);
+    });
+    this.hls.on(Hls.Events.LEVEL_UPDATED, (_event, data) => {
+      this.table = liveTable(data.details);
+      catchUp(this.hls, this.video);
+    });
+    this.video.addEventListener('canplay', () => this.onCanPlay());
+    this.hls.loadSource(address);
+    this.hls.attachMedia(this.video);
+    this.watchTimer = window.setInterval(() => this.watch(), kWatch_ms);
+  }
+
+  wallClock(): number | null {
+    if (this.table.empty || this.video.readyState < HTMLMediaElement.HAVE_CURRENT_DATA) return null;
+    return this.table.toWall(this.video.currentTime);
+  }
+
+  delay_ms(): number | null {
+    const wall = this.wallClock();
+    return wall === null ? null : Math.max(0, Date.now() - wall);
+  }
+
+  setLowestDelay(): void {
+    // The playlist says how far behind.
+  }
+
+  networkChanged(): void {
+    // hls.js asks again by itself.
+  }
+
+  stop(): void {
+    this.stopped = true;
+    window.clearInterval(this.watchTimer);
+    this.hls.destroy();
+  }
+
+  private fail(kind: 'signed_out' | 'lost', message: string): void {
+    if (this.stopped || this.ended) return;
+    this.ended = true;
+    this.events.onEnd(new LiveError(kind, message));
+  }
+
+  private onCanPlay(): void {
+    if (this.pictured || this.stopped) return;
+    this.pictured = true;
+    this.last.at = performance.now();
+    void this.video.play().catch(() => undefined);
+    this.events.onPicture();
+  }
+
+  /** hls.js goes on by itself when the camera or the server is back. */
+  private watch(): void {
+    const now = performance.now();
+    const still_ms = now - this.last.at;
+    if (!this.pictured) {
+      if (still_ms > kStart_ms) this.fail('lost', 'no picture came');
+    } else if (this.video.currentTime !== this.last.mediaTime) {
+      this.last = { mediaTime: this.video.currentTime, at: now };
+      this.setStalled(false);
+    } else if (still_ms > kReload_ms) {
+      this.fail('lost', 'no picture came for a minute');
+    } else if (still_ms > kStall_ms) {
+      this.setStalled(true);
+    }
+  }
+
+  private setStalled(stalled: boolean): void {
+    if (stalled === this.stalled) return;
+    this.stalled = stalled;
+    this.events.onStall(stalled);
+  }
+}
+
+function liveTable(details: LevelDetails): ClockTable {
+  const entries: ClockEntry[] = [];
+  // The hint is the segment that still grows: its parts are shown already.
+  for (const fragment of details.fragmentHint ? [...details.fragments, details.fragmentHint] : details.fragments) {
+    if (fragment.programDateTime === null) continue;
+    entries.push({ mediaStart: fragment.start, duration: fragment.duration, wallStart: fragment.programDateTime });
+  }
+  return new ClockTable(entries);
+}
+
+function catchUp(hls: Hls, video: HTMLVideoElement): void {
+  const target = hls.liveSyncPosition;
+  if (target === null || video.paused || video.readyState < HTMLMediaElement.HAVE_CURRENT_DATA) return;
+  if (target - video.currentTime > kMaxBehind_s) video.currentTime = target;
+}
