@@ -80,8 +80,8 @@ HttpResponse unsupported_type(std::string_view detail, std::string header, std::
   return response;
 }
 
-// No Access-Control-Allow-Origin here or elsewhere: other sites' pages are let in by a reverse proxy that adds
-// it, and then must be able to read these.
+// No Access-Control-Allow-Origin here or elsewhere: other sites' pages are let in by a reverse proxy that
+// adds it, and then must be able to read these.
 void expose(net::HttpHeaders& headers) {
   headers.emplace_back("Access-Control-Expose-Headers", "Location, ETag, Link");
 }
@@ -203,9 +203,8 @@ void Whep::options(const RequestContext& context, const Exchange& exchange) {
     return exchange->respond(net::problem(404, "There is no camera of that name."));
   HttpResponse response;
   response.status = 204;
-  response.headers = {{"Allow", "OPTIONS, POST"},
-                      {"Accept-Post", std::string(kSdp)},
-                      {"Cache-Control", "no-store"}};
+  response.headers = {
+      {"Allow", "OPTIONS, POST"}, {"Accept-Post", std::string(kSdp)}, {"Cache-Control", "no-store"}};
   add_links(response.headers, context.access);
   expose(response.headers);
   exchange->respond(std::move(response));
@@ -262,24 +261,24 @@ void Whep::post_offer(const RequestContext& context, const Exchange& exchange) {
   } else if (!may_watch(access, *offer->camera, now)) {
     return exchange->respond(net::problem(403, "These credentials do not allow this for this camera."));
   }
-  sessions_->create(*offer->camera, name_of(access), offer->sdp,
-                    [exchange](const base::Result<SessionAnswer>& answer) {
-                      if (!answer) return exchange->respond(problem_of_session(answer.error()));
-                      exchange->respond(json_response(
-                          200, json::serialize(json::object{{"sdp", answer->sdp}, {"type", "answer"}})));
-                    });
+  sessions_->create(
+      *offer->camera, name_of(access), offer->sdp, [exchange](const base::Result<SessionAnswer>& answer) {
+        if (!answer) return exchange->respond(problem_of_session(answer.error()));
+        exchange->respond(
+            json_response(200, json::serialize(json::object{{"sdp", answer->sdp}, {"type", "answer"}})));
+      });
 }
 
 void Whep::list(const RequestContext& context, const Exchange& exchange) {
-  sessions_->list([exchange, access = context.access,
-                   now = clock_.utc()](const std::vector<SessionInfo>& sessions) {
-    json::array array;
-    for (const SessionInfo& session : sessions) {
-      if (access.admin || may_watch(access, session.camera, now))
-        array.push_back(described(session, owns(access, session)));
-    }
-    exchange->respond(json_response(200, json::serialize(array)));
-  });
+  sessions_->list(
+      [exchange, access = context.access, now = clock_.utc()](const std::vector<SessionInfo>& sessions) {
+        json::array array;
+        for (const SessionInfo& session : sessions) {
+          if (access.admin || may_watch(access, session.camera, now))
+            array.push_back(described(session, owns(access, session)));
+        }
+        exchange->respond(json_response(200, json::serialize(array)));
+      });
 }
 
 void Whep::end_listed(const RequestContext& context, const Exchange& exchange) {
@@ -288,8 +287,7 @@ void Whep::end_listed(const RequestContext& context, const Exchange& exchange) {
     const auto found = std::find_if(sessions.begin(), sessions.end(),
                                     [&](const SessionInfo& session) { return session.id == id; });
     if (found == sessions.end()) return exchange->respond(net::problem(404, "There is no such session."));
-    if (!owns(access, *found))
-      return exchange->respond(net::problem(403, "The session is somebody else's."));
+    if (!owns(access, *found)) return exchange->respond(net::problem(403, "The session is somebody else's."));
     service->end(found->camera, id, [exchange](const base::Status& ended) {
       exchange->respond(ended ? HttpResponse{204, {}, {}} : problem_of_session(ended.error()));
     });

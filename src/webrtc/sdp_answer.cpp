@@ -59,8 +59,7 @@ bool is_mode_1(const OfferFormat& format) {
 auto misfit(const OfferFormat& format, uint32_t camera) {
   const uint32_t offered = profile_level_id_of(format);
   const int distance = profile_rank(offered) - profile_rank(camera);
-  return std::tuple(!is_mode_1(format), std::abs(distance), distance < 0,
-                    (offered & 0xff) < (camera & 0xff));
+  return std::tuple(!is_mode_1(format), std::abs(distance), distance < 0, (offered & 0xff) < (camera & 0xff));
 }
 
 const OfferFormat* choose_h264(const OfferMedia& media, uint32_t camera) {
@@ -151,7 +150,8 @@ base::Result<Negotiated::Video> choose_video(const SdpOffer& offer, const Camera
     const OfferFormat* format = choose_h264(media, camera.profile_level_id);
     if (format == nullptr) continue;
     if (!media.rtcp_mux)
-      return base::fail(Errc::kUnsupported, "the offer has no rtcp-mux for the picture, and there is one port");
+      return base::fail(Errc::kUnsupported,
+                        "the offer has no rtcp-mux for the picture, and there is one port");
     Negotiated::Video video;
     video.media = i;
     video.payload_type = format->payload_type;
@@ -211,7 +211,8 @@ base::Status take_transport(const SdpOffer& offer, size_t suggested, Negotiated&
                : base::fail(Errc::kMalformed, "the offer has no fingerprint");
   }
   if (transport.setup == SdpSetup::kPassive || transport.setup == SdpSetup::kHoldconn)
-    return base::fail(Errc::kUnsupported, "the offer must let the viewer begin DTLS: setup:actpass or active");
+    return base::fail(Errc::kUnsupported,
+                      "the offer must let the viewer begin DTLS: setup:actpass or active");
   out.ice = std::move(*transport.ice);
   out.fingerprints = std::move(transport.fingerprints);
   out.candidates = offer.media[candidates_of].candidates;
@@ -285,8 +286,8 @@ void write_sound(std::string& out, const OfferMedia& media, const Negotiated& ch
   const Negotiated::Sound& sound = *chosen.sound;
   write_media_head(out, media, std::to_string(sound.payload_type), options, chosen.tagged == sound.media);
   write_extension(out, sound.capture_time_id, kCaptureTimeUri);
-  const char* name = sound.codec == media::Codec::kPcmu ? "PCMU"
-                                                         : (sound.codec == media::Codec::kPcma ? "PCMA" : "opus");
+  const char* name =
+      sound.codec == media::Codec::kPcmu ? "PCMU" : (sound.codec == media::Codec::kPcma ? "PCMA" : "opus");
   out += fmt::format("a=rtpmap:{} {}/{}", sound.payload_type, name, sound.clock_rate);
   if (sound.channels > 1) out += fmt::format("/{}", sound.channels);
   out += fmt::format("\r\na=msid:{0} {0}-audio\r\n", options.stream);

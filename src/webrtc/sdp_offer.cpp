@@ -254,11 +254,13 @@ class OfferReader {
 
   base::Status read_group(std::string_view value) {
     if (take_word(value) != "BUNDLE") return {};
-    if (offer_.bundles.size() == kMaxOfferMedia) return lines_.fail(Errc::kLimit, "there are too many groups");
+    if (offer_.bundles.size() == kMaxOfferMedia)
+      return lines_.fail(Errc::kLimit, "there are too many groups");
     std::vector<std::string> mids;
     while (!trim(value).empty()) {
       const std::string_view mid = take_word(value);
-      if (!is_sdp_token(mid) || mid.size() > kMaxMidBytes) return malformed("a mid of the group is not a word");
+      if (!is_sdp_token(mid) || mid.size() > kMaxMidBytes)
+        return malformed("a mid of the group is not a word");
       if (mids.size() == kMaxOfferMedia) return lines_.fail(Errc::kLimit, "the group has too many mids");
       mids.emplace_back(mid);
     }
@@ -314,7 +316,8 @@ class OfferReader {
     while (!value.empty()) {
       std::string_view pair = trim(take_until(value, ';'));
       if (pair.empty()) continue;
-      if (parameters.size() == kMaxParameters) return lines_.fail(Errc::kLimit, "there are too many parameters");
+      if (parameters.size() == kMaxParameters)
+        return lines_.fail(Errc::kLimit, "there are too many parameters");
       const std::string key = base::to_lower(trim(take_until(pair, '=')));
       parameters.insert_or_assign(key, std::string(trim(pair)));
     }

@@ -16,8 +16,8 @@ TurnCredentials make_turn_credentials(const base::Secret& secret, std::string_vi
                                       base::UtcTime expires) {
   std::string plain(name);
   for (char& c : plain) {
-    const bool kept = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
-                      c == '_' || c == '.';
+    const bool kept = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                      c == '-' || c == '_' || c == '.';
     if (!kept) c = '_';
   }
   TurnCredentials out;
