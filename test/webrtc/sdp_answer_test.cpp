@@ -201,7 +201,10 @@ TEST(SdpAnswer, TheWholeText) {
                 "a=msid:front front-video\r\na=ssrc-group:FID 1001 1002\r\n"
                 "a=ssrc:1001 cname:miharu-cname\r\na=ssrc:1002 cname:miharu-cname\r\n"
                 "m=audio 0 UDP/TLS/RTP/SAVPF 109 9 0 8 101\r\nc=IN IP4 0.0.0.0\r\na=mid:1\r\n" +
-                transport + "a=inactive\r\na=rtcp-mux\r\n");
+                transport +
+                "a=inactive\r\na=rtcp-mux\r\n"
+                "a=rtpmap:109 OPUS/48000/2\r\na=rtpmap:9 G722/8000\r\na=rtpmap:0 PCMU/8000\r\n"
+                "a=rtpmap:8 PCMA/8000\r\na=rtpmap:101 TELEPHONE-EVENT/8000\r\n");
 }
 
 TEST(SdpAnswer, AsManyMediaInTheSameOrder) {
