@@ -97,6 +97,13 @@ TEST(SdpAnswer, TheNearestProfileIsChosen) {
   }
 }
 
+TEST(SdpAnswer, OfTwoProfilesEquallyNearTheGreaterIsChosen) {
+  const std::string text = replaced(kSmallOffer, "SAVPF 96", "SAVPF 96 97") +
+                           "a=fmtp:96 profile-level-id=42001f\r\na=rtpmap:97 H264/90000\r\n"
+                           "a=fmtp:97 packetization-mode=1;profile-level-id=640c1f\r\n";
+  EXPECT_EQ(chosen_of(offer_of(text), camera(0x4d001f)).video.payload_type, 97);
+}
+
 TEST(SdpAnswer, WithoutAProfile42e01fCounts) {
   const SdpOffer offer = offer_of(kSmallOffer + "a=fmtp:96 profile-level-id=42<01f\r\n");
   EXPECT_THAT(
