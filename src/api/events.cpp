@@ -5,13 +5,19 @@
 
 namespace miharu::api {
 
-bool Events::add(std::shared_ptr<net::HttpExchange::Stream> stream,
-                 std::function<bool(const std::string&)> sees) {
-  if (stopped_ || listeners_.size() >= kMaxListeners) return false;
+void Events::add(net::HttpExchange& exchange, std::function<bool(const std::string&)> sees) {
+  if (stopped_ || listeners_.size() >= kMaxListeners) {
+    net::HttpResponse refusal = net::problem(503, "too many listen to events already");
+    refusal.headers.emplace_back("Retry-After", std::to_string(kKeepAliveSeconds));
+    refusal.headers.emplace_back("Cache-Control", "no-store");
+    exchange.respond(std::move(refusal));
+    return;
+  }
+  auto stream = exchange.stream(200, {{"Content-Type", "text/event-stream"}, {"Cache-Control", "no-store"}});
+  if (!stream) return;
   listeners_.push_back({std::move(stream), std::move(sees), {}});
   look();
   if (!scheduled_) schedule();
-  return true;
 }
 
 void Events::stop() {

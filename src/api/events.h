@@ -23,9 +23,9 @@ class Events {
 
   Events(net::EventLoop& loop, const CameraList& cameras) : cameras_(cameras), timer_(loop.context()) {}
 
-  // `sees` tells which cameras this listener may know of. False when there are too many listeners, or
-  // after stop().
-  bool add(std::shared_ptr<net::HttpExchange::Stream> stream, std::function<bool(const std::string&)> sees);
+  // Answers with the stream of events; with 503 when there are too many listeners, or after stop(). `sees`
+  // tells which cameras this listener may know of.
+  void add(net::HttpExchange& exchange, std::function<bool(const std::string&)> sees);
   void stop();
 
  private:

@@ -212,7 +212,7 @@ net::HttpResponse Playback::init(const net::HttpRequest& request, const Access& 
 
 net::HttpResponse Playback::object(const net::HttpRequest& request, const Access& access,
                                    const std::string& key) {
-  const auto name = store::decode_name(std::string_view(key).substr(key.rfind('/') + 1));
+  const auto name = store::decode_name(store::file_name_of(key));
   if (!name) return net::problem(404, "not a recorded object");
   if (!clamp(access, {name->start, name->end()})) return forbidden();
   auto file = store_.open_object(key);

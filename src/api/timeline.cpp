@@ -49,24 +49,34 @@ Stretch kind_of(store::Catalog& catalog, std::string_view camera, UtcTime until,
   return first->run.number > 1 ? Stretch::kDeleted : Stretch::kNotBegun;
 }
 
+// What was a gap before anything around it was deleted keeps its own reason.
+void add_deleted(Timeline& timeline, UtcTime start, UtcTime end, const std::vector<record::Gap>& known) {
+  const auto deleted = [&timeline](UtcTime from, UtcTime until) {
+    timeline.gaps.push_back({from, until, "retention", "deleted to keep the store within its limits"});
+  };
+  UtcTime told = start;
+  for (const record::Gap& gap : known) {
+    UtcTime from = std::clamp(gap.start, told, end);
+    UtcTime until = std::clamp(gap.end.value_or(end), from, end);
+    if (until - from < kLeastGapShown) continue;
+    if (from - told < kLeastGapShown) from = told;
+    if (end - until < kLeastGapShown) until = end;
+    if (from > told) deleted(told, from);
+    timeline.gaps.push_back({from, until, std::string(record::name_of(gap.reason)),
+                             gap.text.empty() ? text_of(gap.reason) : gap.text});
+    told = until;
+  }
+  if (told < end) deleted(told, end);
+}
+
 void add_gap(Timeline& timeline, UtcTime start, UtcTime end, const std::vector<record::Gap>& known,
              const store::ObjectName* next, Stretch kind) {
   start = std::max(start, timeline.from);
   end = std::min(end, timeline.to);
   if (end - start < kLeastGapShown || kind == Stretch::kNotBegun) return;
   if (kind == Stretch::kDeleted) {
-    // The stretch may end with a gap that was one before anything was deleted: it keeps its own reason.
-    UtcTime deleted_until = end;
-    for (const record::Gap& gap : known) {
-      if (gap.end.value_or(end) > end - kLeastGapShown)
-        deleted_until = std::clamp(gap.start, start, deleted_until);
-    }
-    if (deleted_until - start >= kLeastGapShown) {
-      timeline.gaps.push_back(
-          {start, deleted_until, "retention", "deleted to keep the store within its limits"});
-      start = deleted_until;
-    }
-    if (end - start < kLeastGapShown) return;
+    add_deleted(timeline, start, end, known);
+    return;
   }
   TimelineGap gap{start, end, "not_recorded", "nothing was recorded"};
   if (next) {

@@ -179,9 +179,7 @@ void WebService::add_camera_routes() {
       });
   router_->add("GET", "/api/v1/events", Need::signed_in(),
                [this](const RequestContext& context, const Exchange& exchange) {
-                 auto stream = exchange->stream(
-                     200, {{"Content-Type", "text/event-stream"}, {"Cache-Control", "no-store"}});
-                 events_.add(std::move(stream), [access = context.access](const std::string& camera) {
+                 events_.add(*exchange, [access = context.access](const std::string& camera) {
                    return sees(access, camera);
                  });
                });

@@ -126,6 +126,8 @@ class FrameBuilder {
     Frame* done = std::exchange(frame_, nullptr);
     // Frames of a stream are alike: a quarter more than the last one saves most growing.
     hint_ = done->size_ + done->size_ / 4 + 64;
+    // But behind a key frame comes a small one, and frames may be kept for seconds.
+    if (done->capacity_ > done->size_ + done->size_ / 2 + 1024) done = moved(done, done->size_);
     done->config = std::move(stamp.config);
     done->pts = stamp.pts;
     done->dts = stamp.dts;
@@ -136,18 +138,24 @@ class FrameBuilder {
   }
 
  private:
-  std::byte* payload() { return reinterpret_cast<std::byte*>(frame_ + 1); }
+  static std::byte* payload_of(Frame* frame) { return reinterpret_cast<std::byte*>(frame + 1); }
+  std::byte* payload() { return payload_of(frame_); }
   void reserve(size_t wanted) {
     if (frame_ && wanted <= frame_->capacity_) return;
     const size_t capacity = std::max<size_t>({wanted, hint_, frame_ ? size_t{frame_->capacity_} * 2 : 256});
-    auto* grown = new (::operator new(sizeof(Frame) + capacity)) Frame;
-    grown->capacity_ = static_cast<uint32_t>(capacity);
-    if (frame_) {
-      grown->size_ = frame_->size_;
-      std::memcpy(static_cast<void*>(grown + 1), frame_ + 1, frame_->size_);
-      Frame::release(frame_);
+    frame_ = moved(frame_, capacity);
+  }
+  // A block of another size with the same payload; `from` (null: none) is released.
+  static Frame* moved(Frame* from, size_t capacity) {
+    auto* made = new (::operator new(sizeof(Frame) + capacity)) Frame;
+    made->capacity_ = static_cast<uint32_t>(capacity);
+    if (from) {
+      made->size_ = from->size_;
+      const base::ByteView payload = from->data();
+      std::copy(payload.begin(), payload.end(), payload_of(made));
+      Frame::release(from);
     }
-    frame_ = grown;
+    return made;
   }
 
   Frame* frame_ = nullptr;

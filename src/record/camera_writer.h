@@ -61,9 +61,8 @@ class CameraWriter {
   base::Result<std::optional<base::nanoseconds>> sync_if_due();
   [[nodiscard]] bool growing() const { return growing_.has_value(); }
   [[nodiscard]] uint64_t finished_bytes() const { return finished_bytes_; }  // of all objects finished so far
-  [[nodiscard]] uint64_t syncs() const {
-    return syncs_;
-  }  // that succeeded, of growing objects and at their ends
+  // That succeeded, of growing objects and at their ends.
+  [[nodiscard]] uint64_t syncs() const { return syncs_; }
 
  private:
   struct Growing {

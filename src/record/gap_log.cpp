@@ -1,25 +1,11 @@
 #include "record/gap_log.h"
 
-#include <SQLiteCpp/SQLiteCpp.h>
-#include <fmt/format.h>
+#include "record/sqlite.h"
 
 namespace miharu::record {
 namespace {
 
-// SQLiteCpp reports by exceptions; they end here.
-template <class Function>
-auto guarded(Function&& function) -> base::Result<decltype(function())> {
-  try {
-    if constexpr (std::is_void_v<decltype(function())>) {
-      function();
-      return {};
-    } else {
-      return function();
-    }
-  } catch (const SQLite::Exception& error) {
-    return base::fail(base::Errc::kIo, fmt::format("gap log: {}", error.what()));
-  }
-}
+constexpr std::string_view kWhat = "gap log";
 
 }  // namespace
 
@@ -47,11 +33,8 @@ GapLog::GapLog(std::unique_ptr<SQLite::Database> database) : database_(std::move
 GapLog::~GapLog() = default;
 
 base::Result<std::unique_ptr<GapLog>> GapLog::open(const std::filesystem::path& path) {
-  return guarded([&] {
-    auto database =
-        std::make_unique<SQLite::Database>(path.string(), SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE, 2000);
-    database->exec("PRAGMA journal_mode=WAL");
-    database->exec("PRAGMA synchronous=NORMAL");
+  return guarded(kWhat, [&] {
+    auto database = open_database(path);
     database->exec(
         "CREATE TABLE IF NOT EXISTS gaps (camera TEXT NOT NULL, start_ms INTEGER NOT NULL, end_ms INTEGER, "
         "reason TEXT NOT NULL, text TEXT NOT NULL)");
@@ -62,7 +45,7 @@ base::Result<std::unique_ptr<GapLog>> GapLog::open(const std::filesystem::path& 
 
 base::Status GapLog::begin(const std::string& camera, const Gap& gap) {
   const std::lock_guard lock(mutex_);
-  return guarded([&] {
+  return guarded(kWhat, [&] {
     SQLite::Statement widen(
         *database_, "UPDATE gaps SET start_ms = min(start_ms, ?2) WHERE camera = ?1 AND end_ms IS NULL");
     widen.bind(1, camera);
@@ -82,7 +65,7 @@ base::Status GapLog::begin(const std::string& camera, const Gap& gap) {
 
 base::Status GapLog::end(const std::string& camera, base::UtcTime end, base::nanoseconds least) {
   const std::lock_guard lock(mutex_);
-  return guarded([&] {
+  return guarded(kWhat, [&] {
     const int64_t end_ms = base::to_unix_ms(end);
     SQLite::Statement forget(*database_,
                              "DELETE FROM gaps WHERE camera = ? AND end_ms IS NULL AND start_ms > ?");
@@ -98,7 +81,7 @@ base::Status GapLog::end(const std::string& camera, base::UtcTime end, base::nan
 
 base::Result<std::optional<base::UtcTime>> GapLog::open_since(const std::string& camera) const {
   const std::lock_guard lock(mutex_);
-  return guarded([&]() -> std::optional<base::UtcTime> {
+  return guarded(kWhat, [&]() -> std::optional<base::UtcTime> {
     SQLite::Statement select(*database_,
                              "SELECT min(start_ms) FROM gaps WHERE camera = ? AND end_ms IS NULL");
     select.bind(1, camera);
@@ -108,9 +91,9 @@ base::Result<std::optional<base::UtcTime>> GapLog::open_since(const std::string&
 }
 
 base::Status GapLog::shift(const std::string& camera, base::UtcTime from, base::UtcTime to,
-                           base::nanoseconds by) {
+                           base::nanoseconds by, base::nanoseconds least) {
   const std::lock_guard lock(mutex_);
-  return guarded([&] {
+  return guarded(kWhat, [&] {
     const auto run = [&](const char* text) {
       SQLite::Statement statement(*database_, text);
       statement.bind(1, camera);
@@ -121,8 +104,9 @@ base::Status GapLog::shift(const std::string& camera, base::UtcTime from, base::
     };
     run("UPDATE gaps SET end_ms = end_ms + ?4 WHERE camera = ?1 AND end_ms BETWEEN ?2 AND ?3");
     run("UPDATE gaps SET start_ms = start_ms + ?4 WHERE camera = ?1 AND start_ms BETWEEN ?2 AND ?3");
-    SQLite::Statement forget(*database_, "DELETE FROM gaps WHERE camera = ? AND end_ms <= start_ms + 2000");
+    SQLite::Statement forget(*database_, "DELETE FROM gaps WHERE camera = ? AND end_ms <= start_ms + ?");
     forget.bind(1, camera);
+    forget.bind(2, std::chrono::duration_cast<base::milliseconds>(least).count());
     forget.exec();
   });
 }
@@ -130,7 +114,7 @@ base::Status GapLog::shift(const std::string& camera, base::UtcTime from, base::
 base::Result<std::vector<Gap>> GapLog::find(std::string_view camera, base::UtcTime from,
                                             base::UtcTime to) const {
   const std::lock_guard lock(mutex_);
-  return guarded([&] {
+  return guarded(kWhat, [&] {
     SQLite::Statement select(
         *database_,
         "SELECT start_ms, end_ms, reason, text FROM gaps WHERE camera = ? AND start_ms < ? AND "
@@ -154,7 +138,7 @@ base::Result<std::vector<Gap>> GapLog::find(std::string_view camera, base::UtcTi
 
 base::Result<std::vector<GapTotal>> GapLog::totals(base::UtcTime now) const {
   const std::lock_guard lock(mutex_);
-  return guarded([&] {
+  return guarded(kWhat, [&] {
     SQLite::Statement select(*database_,
                              "SELECT camera, reason, count(*), sum(max(0, ifnull(end_ms, ?) - start_ms)) "
                              "FROM gaps GROUP BY camera, reason");

@@ -49,8 +49,9 @@ class GapLog {
   // Where the gap without an end begins; none where there is none.
   [[nodiscard]] base::Result<std::optional<base::UtcTime>> open_since(const std::string& camera) const;
   // What was recorded in [from, to] now lies `by` later: ends of gaps in there go with it. Gaps of which
-  // nothing is left are forgotten.
-  base::Status shift(const std::string& camera, base::UtcTime from, base::UtcTime to, base::nanoseconds by);
+  // no more than `least` is left are forgotten.
+  base::Status shift(const std::string& camera, base::UtcTime from, base::UtcTime to, base::nanoseconds by,
+                     base::nanoseconds least);
   [[nodiscard]] base::Result<std::vector<Gap>> find(std::string_view camera, base::UtcTime from,
                                                     base::UtcTime to) const;
   [[nodiscard]] base::Result<std::vector<GapTotal>> totals(base::UtcTime now) const;

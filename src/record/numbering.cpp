@@ -100,8 +100,7 @@ base::Status take_listing(store::DirectoryStore& store, const std::string& prefi
   const auto listing = store.list(prefix, one_level);
   if (!listing) return tl::unexpected(listing.error());
   for (const store::ListedObject& object : listing->objects) {
-    if (const auto name = store::decode_name(std::string_view(object.key).substr(object.key.rfind('/') + 1)))
-      numbers.take(*name);
+    if (const auto name = store::decode_name(store::file_name_of(object.key))) numbers.take(*name);
   }
   return {};
 }

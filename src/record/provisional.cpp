@@ -3,32 +3,18 @@
 #include <optional>
 #include <vector>
 
-#include <SQLiteCpp/SQLiteCpp.h>
-#include <fmt/format.h>
-
 #include "base/log.h"
 #include "media/time_shift.h"
 #include "record/numbering.h"
+#include "record/recorder.h"
+#include "record/sqlite.h"
 
 namespace miharu::record {
 namespace {
 
 namespace fs = std::filesystem;
 
-// SQLiteCpp reports by exceptions; they end here.
-template <class Function>
-auto guarded(Function&& function) -> base::Result<decltype(function())> {
-  try {
-    if constexpr (std::is_void_v<decltype(function())>) {
-      function();
-      return {};
-    } else {
-      return function();
-    }
-  } catch (const SQLite::Exception& error) {
-    return base::fail(base::Errc::kIo, fmt::format("provisional runs: {}", error.what()));
-  }
-}
+constexpr std::string_view kWhat = "provisional runs";
 
 }  // namespace
 
@@ -41,11 +27,8 @@ base::Result<std::unique_ptr<ProvisionalRuns>> ProvisionalRuns::open(const fs::p
                                                                      std::string boot,
                                                                      store::DirectoryStore& store, Disk& disk,
                                                                      GapLog& gaps) {
-  return guarded([&] {
-    auto opened = std::make_unique<SQLite::Database>(database.string(),
-                                                     SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE, 2000);
-    opened->exec("PRAGMA journal_mode=WAL");
-    opened->exec("PRAGMA synchronous=NORMAL");
+  return guarded(kWhat, [&] {
+    auto opened = open_database(database);
     opened->exec(
         "CREATE TABLE IF NOT EXISTS provisional (camera TEXT NOT NULL, run INTEGER NOT NULL, boot TEXT NOT "
         "NULL, "
@@ -69,7 +52,7 @@ base::Status ProvisionalRuns::mark(const std::string& camera, uint64_t run, base
                                    base::nanoseconds utc_minus_steady) {
   const std::lock_guard lock(mutex_);
   if (!marked_.emplace(std::pair(camera, run), utc_minus_steady).second) return {};
-  return guarded([&] {
+  return guarded(kWhat, [&] {
     SQLite::Statement insert(*database_, "INSERT OR REPLACE INTO provisional VALUES (?, ?, ?, ?, ?, 0)");
     insert.bind(1, camera);
     insert.bind(2, static_cast<int64_t>(run));
@@ -95,7 +78,7 @@ bool ProvisionalRuns::misplaced(const std::string& camera, uint64_t run,
 base::Status ProvisionalRuns::forget(const std::string& camera, const Mark& mark) {
   const std::lock_guard lock(mutex_);
   marked_.erase({camera, mark.run});
-  return guarded([&] {
+  return guarded(kWhat, [&] {
     SQLite::Statement remove(*database_, "DELETE FROM provisional WHERE camera = ? AND run = ?");
     remove.bind(1, camera);
     remove.bind(2, static_cast<int64_t>(mark.run));
@@ -108,7 +91,7 @@ base::Result<bool> ProvisionalRuns::correct_next(const std::string& camera, base
   std::vector<Mark> marks;
   {
     const std::lock_guard lock(mutex_);
-    auto read = guarded([&] {
+    auto read = guarded(kWhat, [&] {
       SQLite::Statement select(
           *database_,
           "SELECT run, start_ms, utc_minus_steady, next_seq FROM provisional WHERE camera = ? ORDER BY run");
@@ -133,7 +116,8 @@ base::Result<bool> ProvisionalRuns::correct_next(const std::string& camera, base
       const auto moved = move_one(camera, mark, until, by);
       if (!moved) return tl::unexpected(moved.error());
       if (*moved) return true;
-      if (auto done = gaps_.shift(camera, mark.start, until, by); !done) return tl::unexpected(done.error());
+      if (auto done = gaps_.shift(camera, mark.start, until, by, Recorder::kLeastGap); !done)
+        return tl::unexpected(done.error());
       spdlog::info("{}: what was recorded before the clock was set is now {:.1f} s {}", camera,
                    std::chrono::duration<double>(std::chrono::abs(by)).count(),
                    by.count() > 0 ? "later" : "earlier");
@@ -146,7 +130,7 @@ base::Result<bool> ProvisionalRuns::correct_next(const std::string& camera, base
 
 base::Status ProvisionalRuns::remember(const std::string& camera, uint64_t run, uint64_t next_seq) {
   const std::lock_guard lock(mutex_);
-  return guarded([&] {
+  return guarded(kWhat, [&] {
     SQLite::Statement update(*database_, "UPDATE provisional SET next_seq = ? WHERE camera = ? AND run = ?");
     update.bind(1, static_cast<int64_t>(next_seq));
     update.bind(2, camera);
@@ -164,7 +148,7 @@ base::Result<bool> ProvisionalRuns::move_one(const std::string& camera, const Ma
     const auto listing = store_.list(store::hour_prefix(camera, hour), true);
     if (!listing) return tl::unexpected(listing.error());
     for (const store::ListedObject& object : listing->objects) {
-      auto name = store::decode_name(std::string_view(object.key).substr(object.key.rfind('/') + 1));
+      auto name = store::decode_name(store::file_name_of(object.key));
       if (!name || name->run.number != mark.run || name->seq < mark.next_seq) continue;
       // After a crash an object may be there twice: the one that was moved lies in the direction of the way.
       const bool original = next && name->seq == next->seq && (name->start < next->start) == (by.count() > 0);

@@ -326,8 +326,10 @@ void Recorder::on_part(Part part) {
         if (done && side->trouble.exchange(false)) spdlog::info("{}: recording again", camera);
         // Not before something is on disk: a disk that is still full would end its own gap at every attempt.
         if (done && std::exchange(side->gap_open, false)) {
-          if (auto ended = gaps.end(camera, part->start, kLeastGap); !ended)
+          if (auto ended = gaps.end(camera, part->start, kLeastGap); !ended) {
             spdlog::warn("{}: {}", camera, ended.error().to_string());
+            side->gap_open = true;  // tried again with the next part
+          }
         }
         if (done) side->await_sync(CameraWriter::kSyncInterval);
         return done;

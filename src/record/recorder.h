@@ -74,7 +74,6 @@ struct RecorderEnvironment {
 // thread.
 class Recorder final : public stream::PlacedListener, private SegmenterListener {
  public:
-  static constexpr uint64_t kMaxQueuedBytes = RecorderEnvironment::kMaxQueuedBytes;
   // The first failure of a disk is answered at once; when nothing could be made durable since, the pause
   // before the next attempt doubles from the first to the second.
   static constexpr base::seconds kLeastPause{1};

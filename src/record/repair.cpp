@@ -60,7 +60,7 @@ base::Result<std::vector<std::string>> repair_store(store::DirectoryStore& store
     const auto listing = store.list("rec/" + camera + "/", false);
     if (!listing) return tl::unexpected(listing.error());
     for (const store::ListedObject& object : listing->objects) {
-      const auto name = store::decode_name(std::string_view(object.key).substr(object.key.rfind('/') + 1));
+      const auto name = store::decode_name(store::file_name_of(object.key));
       if (!name) continue;
       const auto bytes = store.get(object.key, 0, UINT64_MAX);
       if (!bytes) continue;

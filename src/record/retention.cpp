@@ -90,7 +90,7 @@ base::Status Retention::take_stock() {
     const auto listing = store_.list("rec/" + camera + "/", false);
     if (!listing) return tl::unexpected(listing.error());
     for (const store::ListedObject& object : listing->objects) {
-      const auto name = store::decode_name(std::string_view(object.key).substr(object.key.rfind('/') + 1));
+      const auto name = store::decode_name(store::file_name_of(object.key));
       if (name) books[camera][hour_of(name->start)] += name->size_bytes();
     }
     const std::lock_guard lock(mutex_);
@@ -250,7 +250,7 @@ base::Result<Retention::Deleted> Retention::delete_from(const std::set<std::stri
     if (!listing) return tl::unexpected(listing.error());
     uint64_t& bytes = left[camera];
     for (const store::ListedObject& object : listing->objects) {
-      const auto name = store::decode_name(std::string_view(object.key).substr(object.key.rfind('/') + 1));
+      const auto name = store::decode_name(store::file_name_of(object.key));
       if (!name) continue;
       bytes += name->size_bytes();
       given[camera].take(*name);

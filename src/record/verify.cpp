@@ -10,14 +10,6 @@
 #include "store/catalog.h"
 
 namespace miharu::record {
-namespace {
-
-std::string file_name_of(const std::string& key) {
-  return key.substr(key.rfind('/') + 1);
-}
-
-}  // namespace
-
 std::vector<std::string> check_object(const store::ObjectName& name, base::ByteView bytes, uint64_t* frames) {
   std::vector<std::string> wrong;
   if (bytes.size() != name.size_bytes()) {
@@ -99,7 +91,7 @@ base::Result<VerifyReport> verify_store(store::ObjectStore& store, const std::ve
     };
     std::vector<Item> items;
     for (const store::ListedObject& object : listing->objects) {
-      auto name = store::decode_name(file_name_of(object.key));
+      auto name = store::decode_name(store::file_name_of(object.key));
       if (!name) {
         report.findings.push_back(
             {camera, object.key, "its name cannot be read: " + name.error().to_string()});

@@ -86,7 +86,7 @@ class HourCache {
 };
 
 std::optional<CatalogEntry> decode(std::string& key, std::string_view camera) {
-  auto name = decode_name(std::string_view(key).substr(key.rfind('/') + 1));
+  auto name = decode_name(file_name_of(key));
   // A name in another hour's directory would be found by some intervals and not by others.
   if (!name || !key.starts_with(hour_prefix(camera, name->start))) return std::nullopt;
   return CatalogEntry{std::move(key), std::move(*name), false};

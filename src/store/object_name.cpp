@@ -402,6 +402,10 @@ std::string hour_prefix(std::string_view camera, base::UtcTime time) {
   return out;
 }
 
+std::string_view file_name_of(std::string_view key) {
+  return key.substr(key.rfind('/') + 1);
+}
+
 base::Result<std::string> object_key(std::string_view camera, const ObjectName& name) {
   if (auto checked = check_camera_name(camera); !checked) return tl::unexpected(std::move(checked.error()));
   auto file_name = encode_name(name);

@@ -82,6 +82,8 @@ base::Result<ObjectName> decode_name(std::string_view file_name);
 
 // "rec/<camera>/2026/11/21/03/" for the hour (UTC) that holds `time`.
 std::string hour_prefix(std::string_view camera, base::UtcTime time);
+// What stands behind the last '/' of a key, for decode_name; a view into it.
+std::string_view file_name_of(std::string_view key);
 // hour_prefix + encoded name.
 base::Result<std::string> object_key(std::string_view camera, const ObjectName& name);
 // [a-z0-9][a-z0-9-]{0,31}; the error says so.

@@ -39,13 +39,6 @@ uint64_t ntp_of_steady_zero(const base::Clock& clock) {
 RtpStream::RtpStream(const RtpStreamOptions& options, SrtpSender& srtp)
     : options_(options), srtp_(srtp), next_(options.first_sequence), rtx_next_(options.rtx_first_sequence) {}
 
-uint32_t RtpStream::rtp_time(base::SteadyTime time) const {
-  const int64_t ns = time.time_since_epoch().count();
-  const int64_t rate = options_.clock_rate;
-  return options_.timestamp_offset +
-         static_cast<uint32_t>(ns / kSecond * rate + ns % kSecond * rate / kSecond);
-}
-
 size_t RtpStream::write_header(std::span<std::byte, kMaxRtpHeaderBytes> out, uint8_t payload_type,
                                bool marker, uint64_t sequence, uint32_t timestamp, uint32_t ssrc,
                                base::SteadyTime capture) const {
@@ -148,7 +141,7 @@ media::RtcpSenderReport RtpStream::report(base::SteadyTime now) const {
   media::RtcpSenderReport report;
   report.ssrc = options_.ssrc;
   report.ntp = options_.ntp_of_zero + to_ntp(now.time_since_epoch());
-  report.rtp_timestamp = rtp_time(now);
+  report.rtp_timestamp = timestamp(to_ticks(now, options_.clock_rate));
   report.packets = static_cast<uint32_t>(packets_);
   report.octets = static_cast<uint32_t>(octets_);
   return report;

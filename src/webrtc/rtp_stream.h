@@ -21,7 +21,7 @@ struct RtpStreamOptions {
     uint8_t payload_type = 0;
   };
   std::optional<Rtx> rtx;
-  uint32_t clock_rate = 90000;
+  uint32_t clock_rate = kVideoClockRate;
   // Random (RFC 3550 5.1): the RTP time of the steady clock's zero, and the first sequence numbers (below
   // 2^15: a receiver that misses the first packets guesses the roll-over counter right).
   uint32_t timestamp_offset = 0;
@@ -46,7 +46,9 @@ class RtpStream {
 
   RtpStream(const RtpStreamOptions& options, SrtpSender& srtp);
 
-  [[nodiscard]] uint32_t rtp_time(base::SteadyTime time) const;
+  [[nodiscard]] uint32_t timestamp(int64_t ticks) const {
+    return options_.timestamp_offset + static_cast<uint32_t>(ticks);
+  }
   // The packets from `first` on of a unit, at most so many that their payloads stay within `budget_bytes`,
   // but one at least. Returns the index behind the last that was sent. `number` is that of the ring, by which
   // a retransmission finds the unit; sound has none.

@@ -83,11 +83,18 @@ bool is_sent(NalType type) {
 
 }  // namespace
 
+int64_t to_ticks(base::SteadyTime time, uint32_t clock_rate) {
+  constexpr int64_t kSecond = 1'000'000'000;
+  const int64_t ns = time.time_since_epoch().count();
+  return ns / kSecond * clock_rate + ns % kSecond * clock_rate / kSecond;
+}
+
 UnitPtr packetize_h264(const media::Frame& frame, base::SteadyTime time) {
   auto unit = std::make_shared<RtpUnit>();
   unit->track = media::TrackKind::kVideo;
   unit->key = frame.key;
   unit->time = time;
+  unit->ticks = to_ticks(time, kVideoClockRate);
   const size_t packets = frame.data().size() / (kMaxPayloadBytes - 2) + 8;
   unit->bytes.reserve(frame.data().size() + 2 * packets +
                       (frame.key ? frame.config->codec_private.size() : 0));
@@ -104,12 +111,13 @@ UnitPtr packetize_h264(const media::Frame& frame, base::SteadyTime time) {
   return unit;
 }
 
-UnitPtr packetize_audio(const media::Frame& frame, base::SteadyTime time) {
+UnitPtr packetize_audio(const media::Frame& frame, base::SteadyTime time, int64_t ticks) {
   if (frame.data().empty() || frame.data().size() > kMaxPayloadBytes) return nullptr;
   auto unit = std::make_shared<RtpUnit>();
   unit->track = media::TrackKind::kAudio;
   unit->key = true;
   unit->time = time;
+  unit->ticks = ticks;
   ByteWriter(unit->bytes).bytes(frame.data());
   end_packet(*unit);
   return unit;

@@ -11,6 +11,7 @@ void UnitRing::push(UnitPtr unit, base::SteadyTime now) {
     if (key_) gop_ = unit->time - key_unit_->time;
     while (!units_.empty() && units_.front()->time + kBeforeKey < unit->time) pop();
     key_ = end_;
+    missed_ = false;
     key_unit_ = unit;
   }
   units_.push_back(std::move(unit));

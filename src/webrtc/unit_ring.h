@@ -22,6 +22,8 @@ class UnitRing {
   void push(UnitPtr unit, base::SteadyTime now);
   // The camera was lost: what is here leads nowhere for those who join now.
   void interrupt();
+  // Units behind the key frame are missing: until the next one, whole() is false.
+  void miss() { missed_ = true; }
 
   [[nodiscard]] uint64_t end() const { return end_; }  // the number of the next unit
   [[nodiscard]] uint64_t begin() const { return end_ - units_.size(); }
@@ -30,7 +32,7 @@ class UnitRing {
   // Where somebody who joins begins; none before the first key frame and after an interruption.
   [[nodiscard]] std::optional<uint64_t> key() const { return key_; }
   // All units from the key frame on are here.
-  [[nodiscard]] bool whole() const { return key_ && *key_ >= begin(); }
+  [[nodiscard]] bool whole() const { return key_ && !missed_ && *key_ >= begin(); }
 
   [[nodiscard]] size_t bytes() const { return bytes_; }
   [[nodiscard]] double bits_per_second() const;
@@ -46,6 +48,7 @@ class UnitRing {
   UnitPtr key_unit_;
   uint64_t end_ = 0;
   std::optional<uint64_t> key_;
+  bool missed_ = false;
   size_t bytes_ = 0;
   base::nanoseconds gop_{};
   base::nanoseconds lag_{};

@@ -73,9 +73,9 @@ double VideoSender::pace(const RtpUnit& unit) const {
 uint32_t VideoSender::stamp(const RtpUnit& unit, base::SteadyTime now) {
   // What comes from the cache is stamped as if it were live: old stamps would be shown as a long
   // fast-forward, equal ones are one picture to the receiver.
-  const base::SteadyTime time =
-      state_ == State::kCatchUp ? std::max(unit.time, ring_.live_time(now)) : unit.time;
-  uint32_t value = stream_.rtp_time(time);
+  int64_t ticks = unit.ticks;
+  if (state_ == State::kCatchUp) ticks = std::max(ticks, to_ticks(ring_.live_time(now), kVideoClockRate));
+  uint32_t value = stream_.timestamp(ticks);
   if (last_stamp_ && !is_later(value, *last_stamp_)) value = *last_stamp_ + 1;
   last_stamp_ = value;
   return value;
@@ -159,6 +159,7 @@ void VideoSender::send_some(base::SteadyTime now, PacketBatch& batch) {
     const uint32_t begin = before == 0 ? 0 : unit->ends[before - 1];
     budget_bytes_ -= unit->ends[packet_ - 1] - begin;
     if (packet_ < unit->packets()) return;
+    key_sent_ = key_sent_ || unit->key;
     packet_ = 0;
     ++cursor_;
     if (state_ != State::kCatchUp || cursor_ < stop_) continue;

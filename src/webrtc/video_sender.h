@@ -65,6 +65,8 @@ class VideoSender {
   void on_key_frame_request(base::SteadyTime now, PacketBatch& batch);
   void on_report(base::SteadyTime now, uint8_t fraction_lost, std::optional<base::nanoseconds> round_trip);
 
+  // The first key frame was sent to its end.
+  [[nodiscard]] bool key_sent() const { return key_sent_; }
   [[nodiscard]] State state() const { return state_; }
   [[nodiscard]] const VideoCounters& counters() const { return counters_; }
   [[nodiscard]] std::optional<base::nanoseconds> round_trip() const { return round_trip_; }
@@ -88,6 +90,7 @@ class VideoSender {
   RtpStream& stream_;
   State state_ = State::kWaiting;
   bool started_ = false;
+  bool key_sent_ = false;
   uint64_t cursor_ = 0;  // the unit to be sent next, and the packet of it
   size_t packet_ = 0;
   uint64_t stop_ = 0;  // up to here units are to be sent

@@ -6,6 +6,8 @@
 #include <condition_variable>
 #include <mutex>
 
+#include "api/responses.h"
+
 namespace miharu::api {
 namespace {
 
@@ -85,6 +87,21 @@ CameraStatus camera(std::string name, bool recording) {
   return status;
 }
 
+class FakeExchange final : public net::HttpExchange {
+ public:
+  explicit FakeExchange(std::shared_ptr<Inbox> inbox) : inbox_(std::move(inbox)) {}
+  void respond(net::HttpResponse response) override { refusal = std::move(response); }
+  std::shared_ptr<Stream> stream(unsigned status, net::HttpHeaders headers) override {
+    EXPECT_EQ(status, 200U);
+    EXPECT_EQ(headers.front(), (net::HttpHeaders::value_type{"Content-Type", "text/event-stream"}));
+    return std::make_shared<FakeStream>(inbox_);
+  }
+  std::optional<net::HttpResponse> refusal;
+
+ private:
+  std::shared_ptr<Inbox> inbox_;
+};
+
 class EventsTest : public testing::Test {
  protected:
   void SetUp() override { loop_.start(); }
@@ -97,9 +114,14 @@ class EventsTest : public testing::Test {
     return true;
   }) {
     auto inbox = std::make_shared<Inbox>();
-    const bool taken = events_.add(std::make_shared<FakeStream>(inbox), std::move(sees));
-    EXPECT_EQ(inbox->ended, !taken);
-    return taken ? inbox : nullptr;
+    FakeExchange exchange(inbox);
+    events_.add(exchange, std::move(sees));
+    EXPECT_FALSE(inbox->ended);
+    if (!exchange.refusal) return inbox;
+    EXPECT_EQ(exchange.refusal->status, 503U);
+    EXPECT_EQ(test::field(*exchange.refusal, "Content-Type"), "application/problem+json");
+    EXPECT_EQ(test::field(*exchange.refusal, "Retry-After"), "15");
+    return nullptr;
   }
   template <class... Arguments>
   std::shared_ptr<Inbox> add(Arguments... arguments) {

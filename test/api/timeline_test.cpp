@@ -162,6 +162,29 @@ TEST_F(TimelineTest, WhatLiesBeforeTheOldestObjectWasDeletedOrNeverThere) {
   EXPECT_EQ(made.gaps[0].reason, "retention");
 }
 
+TEST_F(TimelineTest, AGapAroundWhichAllWasDeletedKeepsItsReason) {
+  recorded_.run(seconds(10));
+  recorded_.clock.advance(seconds(20));
+  recorded_.run(seconds(10), RunReason::kDisk);
+  log_gap(seconds(10), seconds(30), RunReason::kDisk, "No space left on device");
+  recorded_.clock.advance(seconds(20));
+  recorded_.run(seconds(10), RunReason::kDisk);
+  log_gap(seconds(40), seconds(60), RunReason::kDisk, "No space left on device");
+  for (const auto& entry : recorded_.entries()) {
+    if (entry->name.run.number < 3) {
+      ASSERT_TRUE(recorded_.store->remove(entry->key));
+    }
+  }
+  const Timeline made = timeline(seconds(0), seconds(70));
+  std::vector<std::pair<std::string, base::UtcTime>> told;
+  for (const TimelineGap& gap : made.gaps) told.emplace_back(gap.reason, gap.end);
+  const std::vector<std::pair<std::string, base::UtcTime>> expected{{"retention", kStart + seconds(10)},
+                                                                    {"disk", kStart + seconds(30)},
+                                                                    {"retention", kStart + seconds(40)},
+                                                                    {"disk", kStart + seconds(60)}};
+  EXPECT_EQ(told, expected);
+}
+
 TEST_F(TimelineTest, AClockThatWasSetBackMakesSpansThatOverlap) {
   recorded_.run(seconds(20));
   recorded_.clock.advance(seconds(-10));

@@ -32,6 +32,43 @@ struct Behaviour {
   std::string password = {};  // Basic; empty = none asked
   int stop_media_after = 0;   // packets
   int jump_after = 0;         // packets, then the clock jumps by an hour
+  // With it sound comes as well; called before each picture, on the camera's thread.
+  std::function<void()> before_picture = {};
+  uint32_t picture_ticks = 3000;
+  uint32_t sound_ticks = 0;  // for each picture
+};
+
+// A clock that stands still between pictures: half a second each, once the one before was taken.
+class PictureClock final : public base::Clock {
+ public:
+  base::SteadyTime steady() const override { return kBegin + pictures_.load() * kPicture; }
+  base::UtcTime utc() const override { return base::UtcTime(steady().time_since_epoch()); }
+  bool synchronised() const override { return true; }
+  void next() {
+    std::unique_lock lock(mutex_);
+    // The first packets are held until their sequence is proven.
+    changed_.wait(lock, [this] { return ended_ || taken_ >= pictures_ || (taken_ == 0 && pictures_ < 8); });
+    ++pictures_;
+  }
+  void taken() {
+    const std::lock_guard lock(mutex_);
+    ++taken_;
+    changed_.notify_all();
+  }
+  void end() {
+    const std::lock_guard lock(mutex_);
+    ended_ = true;
+    changed_.notify_all();
+  }
+
+ private:
+  static constexpr base::milliseconds kPicture{500};
+  static constexpr base::SteadyTime kBegin{base::seconds(1000)};
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::atomic<int> pictures_{0};
+  int taken_ = 0;
+  bool ended_ = false;
 };
 
 // One camera, one connection at a time, one thread.
@@ -94,6 +131,7 @@ class TestCamera {
     uint16_t sequence = 7;
     uint32_t timestamp = 0xffff0000;
     size_t unit = 0;
+    uint32_t pictures = 0;
     parser.set_known_channel(1);
     while (!stop_) {
       if (readable(fd, playing ? 2 : 20)) {
@@ -116,8 +154,8 @@ class TestCamera {
             reply = "RTSP/1.0 401 Unauthorized\r\n";
             rest = "WWW-Authenticate: Basic realm=\"cam\"\r\n\r\n";
           } else if (request.method == "DESCRIBE") {
-            const std::string sdp =
-                "v=0\r\nm=video 0 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\na=control:v\r\n";
+            std::string sdp = "v=0\r\nm=video 0 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\na=control:v\r\n";
+            if (behaviour_.sound_ticks != 0) sdp += "m=audio 0 RTP/AVP 0\r\na=control:a\r\n";
             rest =
                 fmt::format("Content-Type: application/sdp\r\nContent-Length: {}\r\n\r\n{}", sdp.size(), sdp);
           } else if (request.method == "SETUP" &&
@@ -147,6 +185,7 @@ class TestCamera {
       if (behaviour_.close_after && sessions_ == 1 && packets >= behaviour_.close_after) return;
       if (behaviour_.jump_after && packets == behaviour_.jump_after) timestamp += 90'000U * 3600U;
       ++packets;
+      if (unit == 0 && behaviour_.before_picture) behaviour_.before_picture();
       const bool last = unit + 1 == units_.size();
       base::ByteVector packet;
       base::ByteWriter out(packet);
@@ -161,8 +200,20 @@ class TestCamera {
       out.u32(timestamp);
       out.u32(0x1234);
       out.text(units_[unit]);
+      if (last && behaviour_.sound_ticks != 0) {
+        constexpr size_t kBytes = 100;
+        out.u8('$');
+        out.u8(2);
+        out.u16(12 + kBytes);
+        out.u8(0x80);
+        out.u8(0);
+        out.u16(static_cast<uint16_t>(pictures));
+        out.u32(pictures++ * behaviour_.sound_ticks);
+        out.u32(0x4321);
+        packet.resize(packet.size() + kBytes);
+      }
       unit = last ? 0 : unit + 1;
-      if (last) timestamp += 3000;
+      if (last) timestamp += behaviour_.picture_ticks;
       if (udp) {
         ::sendto(udp_socket.fd(), packet.data(), packet.size(), 0, reinterpret_cast<sockaddr*>(&to),
                  sizeof to);
@@ -183,12 +234,14 @@ class TestCamera {
 
 class Viewer : public SourceListener {
  public:
-  explicit Viewer(RtspOptions options) : loop_("rtsp-test"), coalescer_(loop_) {
+  explicit Viewer(RtspOptions options, const base::Clock& clock = base::system_clock(),
+                  std::function<void()> on_picture = {})
+      : on_picture_(std::move(on_picture)), loop_("rtsp-test"), coalescer_(loop_) {
     options.timing.back_off = {50ms};
     options_ = std::move(options);
     loop_.start();
     loop_.run_and_wait([&] {
-      source_ = make_rtsp_source(loop_, coalescer_, base::system_clock(), options_, *this);
+      source_ = make_rtsp_source(loop_, coalescer_, clock, options_, *this);
       source_->start();
     });
   }
@@ -216,7 +269,12 @@ class Viewer : public SourceListener {
   }
   void on_frame(media::FramePtr frame) override {
     const std::lock_guard lock(mutex_);
+    if (!frame->is_video()) {
+      ++sounds;
+      return;
+    }
     ++frames;
+    if (on_picture_) on_picture_();
     if (frame->damaged) ++damaged;
     if (last_dts && frame->dts <= *last_dts) in_order = false;
     last_dts = frame->dts;
@@ -234,7 +292,8 @@ class Viewer : public SourceListener {
 
   std::string tracks;
   std::string text;
-  int frames = 0;
+  int frames = 0;  // pictures
+  int sounds = 0;
   int damaged = 0;
   int losses = 0;
   int jumps = 0;
@@ -243,6 +302,7 @@ class Viewer : public SourceListener {
   std::optional<int64_t> last_dts;
 
  private:
+  std::function<void()> on_picture_;
   std::mutex mutex_;
   std::condition_variable changed_;
   net::EventLoop loop_;
@@ -346,6 +406,40 @@ TEST(RtspSource, ClockJump) {
   EXPECT_TRUE(viewer.wait([&] { return viewer.frames >= before + 20; }));
   EXPECT_EQ(viewer.losses, 0);
   EXPECT_TRUE(viewer.in_order);
+}
+
+// Quirk P5: sound whose clock alone is wrong is left out after two windows of half a minute.
+TEST(RtspSource, SoundOnAWrongClockIsLeftOut) {
+  constexpr uint32_t kRight = 45'000;  // for half a second
+  constexpr uint32_t kRightOfSound = 4000;
+  const struct {
+    uint32_t picture_ticks;
+    uint32_t sound_ticks;
+    bool left_out;
+  } cases[] = {{kRight, kRightOfSound, false},
+               {kRight, kRightOfSound / 2, true},
+               {kRight, kRightOfSound * 104 / 100, false},  // told, but usable
+               {kRight / 2, kRightOfSound / 2, false}};     // not the sound's alone
+  for (const auto& each : cases) {
+    SCOPED_TRACE(fmt::format("{} and {} ticks", each.picture_ticks, each.sound_ticks));
+    PictureClock clock;
+    TestCamera camera({.before_picture = [&clock] { clock.next(); },
+                       .picture_ticks = each.picture_ticks,
+                       .sound_ticks = each.sound_ticks});
+    {
+      Viewer viewer(options_for(camera, RtspTransport::kTcp), clock, [&clock] { clock.taken(); });
+      int early = 0;
+      int late = 0;
+      EXPECT_TRUE(viewer.wait([&] {
+        if (viewer.frames <= 120) early = viewer.sounds;
+        if (viewer.frames <= 150) late = viewer.sounds;
+        return viewer.frames >= 180;
+      }));
+      EXPECT_GE(early, 100);
+      EXPECT_EQ(viewer.sounds <= late + 1, each.left_out) << viewer.sounds << " against " << late;
+      clock.end();
+    }
+  }
 }
 
 TEST(RtspSource, NobodyThere) {

@@ -153,6 +153,19 @@ class RecorderTest : public ::testing::TestWithParam<store::Container> {
     media_.run_and_wait([&] { recorder_.reset(); });
   }
   // What was posted to and fro is done.
+  // Pictures of a minute without a pause for the disk: the most bytes that waited for it.
+  uint64_t most_queued_in_a_minute(size_t picture_bytes) {
+    uint64_t most = 0;
+    media_.run_and_wait([&] {
+      for (int i = 0; i < 25 * 60; ++i, time_ += milliseconds(40)) {
+        const int64_t n = (time_ - kStart) / milliseconds(40);
+        recorder_->on_placed(
+            {test::make_frame(video_, n * 3600, n % 25 == 0, picture_bytes, {}), time_, time_});
+        most = std::max(most, recorder_->status().queued_bytes);
+      }
+    });
+    return most;
+  }
   void settle() {
     for (int i = 0; i < 4; ++i) {
       disk_loop_.run_and_wait([] {});
@@ -404,16 +417,9 @@ TEST_P(RecorderTest, AStalledDiskBoundsMemoryAndLosesNothingThatWasQueued) {
   start_run();
   record(seconds(2));
   faults_.stalled = true;
-  uint64_t most = 0;
-  media_.run_and_wait([&] {
-    for (int i = 0; i < 25 * 60; ++i, time_ += milliseconds(40)) {
-      const int64_t n = (time_ - kStart) / milliseconds(40);
-      recorder_->on_placed({test::make_frame(video_, n * 3600, n % 25 == 0, 60'000, {}), time_, time_});
-      most = std::max(most, recorder_->status().queued_bytes);
-    }
-  });
-  EXPECT_LE(most, Recorder::kMaxQueuedBytes);
-  EXPECT_GT(most, Recorder::kMaxQueuedBytes / 2);
+  const uint64_t most = most_queued_in_a_minute(60'000);
+  EXPECT_LE(most, RecorderEnvironment::kMaxQueuedBytes);
+  EXPECT_GT(most, RecorderEnvironment::kMaxQueuedBytes / 2);
   faults_.stalled = false;
   settle();
   audio_time_ = time_;
@@ -433,14 +439,7 @@ TEST_P(RecorderTest, WhatWaitsOfAllCamerasIsBoundedAndALittleIsLeftToEach) {
   start_run();
   record(seconds(2));
   faults_.stalled = true;
-  uint64_t most = 0;
-  media_.run_and_wait([&] {
-    for (int i = 0; i < 25 * 60; ++i, time_ += milliseconds(40)) {
-      const int64_t n = (time_ - kStart) / milliseconds(40);
-      recorder_->on_placed({test::make_frame(video_, n * 3600, n % 25 == 0, 10'000, {}), time_, time_});
-      most = std::max(most, recorder_->status().queued_bytes);
-    }
-  });
+  const uint64_t most = most_queued_in_a_minute(10'000);
   EXPECT_LE(most, 1'000'000U);
   EXPECT_GT(most, 500'000U);
   faults_.stalled = false;

@@ -161,7 +161,7 @@ TEST(SlowDisk, KeepsUpWith64Cameras) {
       100 * share, static_cast<double>(most_queued) / 1e6, 100 * strict);
   EXPECT_GT(share, 0.1) << "seeks are charged";
   EXPECT_LT(share, 0.8);
-  EXPECT_LT(most_queued, Recorder::kMaxQueuedBytes / 10);
+  EXPECT_LT(most_queued, RecorderEnvironment::kMaxQueuedBytes / 10);
   for (const auto& recorder : recorders) {
     EXPECT_EQ(recorder->status().frames_dropped, 0U);
     EXPECT_GE(recorder->status().objects, 2U);
