@@ -231,12 +231,23 @@ void write_candidates(std::string& out, const std::vector<std::string>& candidat
   out += "a=end-of-candidates\r\n";
 }
 
-// The transport stands here too: aiortc refuses an answer in which a media has none, rejected or not.
+void write_rtpmap(std::string& out, uint8_t type, std::string_view name, uint32_t rate, uint32_t channels) {
+  out += fmt::format("a=rtpmap:{} {}/{}", type, name, rate);
+  if (channels > 1) out += fmt::format("/{}", channels);
+  out += "\r\n";
+}
+
+// Transport and codecs stand here too: aiortc and pion refuse a media without them even where it is rejected.
 void write_rejected(std::string& out, const OfferMedia& media, const AnswerOptions& options) {
   out += fmt::format("m={} 0 {} {}\r\nc=IN IP4 0.0.0.0\r\n", media.kind, media.protocol, media.formats_text);
   if (!media.mid.empty()) out += fmt::format("a=mid:{}\r\n", media.mid);
   write_transport(out, options);
-  if (media.is_rtp()) out += "a=inactive\r\na=rtcp-mux\r\n";
+  if (!media.is_rtp()) return;
+  out += "a=inactive\r\na=rtcp-mux\r\n";
+  for (const OfferFormat& format : media.formats) {
+    if (!format.encoding.empty())
+      write_rtpmap(out, format.payload_type, format.encoding, format.clock_rate, format.channels);
+  }
 }
 
 void write_extension(std::string& out, uint8_t id, std::string_view uri) {
@@ -288,9 +299,8 @@ void write_sound(std::string& out, const OfferMedia& media, const Negotiated& ch
   write_extension(out, sound.capture_time_id, kCaptureTimeUri);
   const char* name =
       sound.codec == media::Codec::kPcmu ? "PCMU" : (sound.codec == media::Codec::kPcma ? "PCMA" : "opus");
-  out += fmt::format("a=rtpmap:{} {}/{}", sound.payload_type, name, sound.clock_rate);
-  if (sound.channels > 1) out += fmt::format("/{}", sound.channels);
-  out += fmt::format("\r\na=msid:{0} {0}-audio\r\n", options.stream);
+  write_rtpmap(out, sound.payload_type, name, sound.clock_rate, sound.channels);
+  out += fmt::format("a=msid:{0} {0}-audio\r\n", options.stream);
   out += fmt::format("a=ssrc:{} cname:{}\r\n", options.sound_ssrc, options.cname);
 }
 
