@@ -17,8 +17,16 @@ namespace miharu::app {
 // A media thread with what its cameras share.
 struct MediaThread {
   explicit MediaThread(const std::string& name) : loop(name), reader(loop) {}
+  // On its thread: a camera of it is watched live, or not any more.
+  void on_watched(bool watched) {
+    watched_cameras += watched ? 1 : -1;
+    reader.set_interval(watched_cameras > 0 ? net::ReadCoalescer::kLiveInterval
+                                            : net::ReadCoalescer::kInterval);
+  }
+
   net::EventLoop loop;
   net::ReadCoalescer reader;
+  int watched_cameras = 0;
 };
 
 // Made and destroyed on the control thread; everything inside happens on the media thread.
@@ -43,7 +51,8 @@ class Camera {
   Camera(CameraConfig config, MediaThread& thread)
       : config_(std::move(config)),
         thread_(thread),
-        live_(std::make_shared<webrtc::LiveStream>(thread.loop)) {}
+        live_(std::make_shared<webrtc::LiveStream>(
+            thread.loop, [&thread](bool watched) { thread.on_watched(watched); })) {}
 
   CameraConfig config_;
   MediaThread& thread_;

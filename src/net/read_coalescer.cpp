@@ -46,6 +46,11 @@ class ReadCoalescer::Impl : public std::enable_shared_from_this<Impl> {
     epoll_ctl(set_, EPOLL_CTL_DEL, fd, nullptr);
   }
 
+  void set_interval(std::chrono::milliseconds interval) {
+    CHECK(thread_.is_current());
+    interval_ = interval;
+  }
+
   void stop() {
     stopped_ = true;
     readers_.clear();
@@ -90,7 +95,7 @@ class ReadCoalescer::Impl : public std::enable_shared_from_this<Impl> {
   }
 
   EventLoop& loop_;
-  const std::chrono::milliseconds interval_;
+  std::chrono::milliseconds interval_;
   boost::asio::posix::stream_descriptor watched_;  // is set_ while the loop watches it
   const int set_;
   bool resting_ = false;
@@ -112,6 +117,9 @@ void ReadCoalescer::add(int fd, std::function<void()> readable) {
 }
 void ReadCoalescer::remove(int fd) {
   impl_->remove(fd);
+}
+void ReadCoalescer::set_interval(std::chrono::milliseconds interval) {
+  impl_->set_interval(interval);
 }
 
 }  // namespace miharu::net

@@ -15,8 +15,9 @@ class ReadCoalescer {
  public:
   // Effect on a recorded camera of 4.1 Mbit/s with Opus, one of ten (bench/recording.py): 5 ms 106 system
   // calls a second and 1.15 times the CPU, 10 ms 81, 20 ms 61 and 0.92 times. What is watched live comes
-  // later by half of it.
-  static constexpr std::chrono::milliseconds kInterval{10};
+  // later by half of it, so the interval is shorter while somebody watches.
+  static constexpr std::chrono::milliseconds kInterval{20};
+  static constexpr std::chrono::milliseconds kLiveInterval{5};
 
   explicit ReadCoalescer(EventLoop& loop, std::chrono::milliseconds interval = kInterval);
   ~ReadCoalescer();
@@ -28,6 +29,8 @@ class ReadCoalescer {
   // callback is allowed.
   void add(int fd, std::function<void()> readable);
   void remove(int fd);
+  // On the loop's thread; from the next round on.
+  void set_interval(std::chrono::milliseconds interval);
 
  private:
   class Impl;

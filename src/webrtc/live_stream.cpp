@@ -75,7 +75,9 @@ LiveTracks LiveStream::tracks() const {
 }
 
 void LiveStream::subscribe(std::shared_ptr<UnitListener> listener, net::EventLoop& its_loop) {
-  loop_.post([this, subscriber = Subscriber{std::move(listener), &its_loop}] { add_subscriber(subscriber); });
+  loop_.post([this, self = shared_from_this(), subscriber = Subscriber{std::move(listener), &its_loop}] {
+    add_subscriber(subscriber);
+  });
 }
 
 void LiveStream::add_subscriber(const Subscriber& subscriber) {
@@ -91,13 +93,16 @@ void LiveStream::add_subscriber(const Subscriber& subscriber) {
   }
   std::erase_if(group_, [](const Cached& each) { return !each.unit; });
   subscribers_.push_back(subscriber);
+  if (subscribers_.size() == 1) on_watched_(true);
   tell(subscriber,
        [units = std::move(units), whole = group_whole_](UnitListener& to) { to.on_group(units, whole); });
 }
 
 void LiveStream::unsubscribe(std::shared_ptr<UnitListener> listener) {
-  loop_.post([this, listener = std::move(listener)] {
-    std::erase_if(subscribers_, [&](const Subscriber& each) { return each.listener == listener; });
+  loop_.post([this, self = shared_from_this(), listener = std::move(listener)] {
+    const size_t gone =
+        std::erase_if(subscribers_, [&](const Subscriber& each) { return each.listener == listener; });
+    if (gone > 0 && subscribers_.empty()) on_watched_(false);
   });
 }
 

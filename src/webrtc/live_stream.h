@@ -33,7 +33,7 @@ struct LiveTracks {
 
 // Made and destroyed on any thread, while the camera's thread does not use it; lives on the camera's thread,
 // but for what says otherwise. Nothing is packetized before somebody watches.
-class LiveStream final : public stream::LiveListener {
+class LiveStream final : public stream::LiveListener, public std::enable_shared_from_this<LiveStream> {
  public:
   // docs/limits.md: of a longer group of pictures only the key frame is kept.
   static constexpr size_t kMaxCachedBytes = 8 << 20;
@@ -41,7 +41,10 @@ class LiveStream final : public stream::LiveListener {
   // Sound whose time is further off than this from where the sound before it ended has a hole or an overlap.
   static constexpr base::milliseconds kSoundStep{40};
 
-  explicit LiveStream(net::EventLoop& loop) : loop_(loop) {}
+  // Called on the camera's thread when the first begins to watch, and when the last has left.
+  using OnWatched = std::function<void(bool watched)>;
+
+  LiveStream(net::EventLoop& loop, OnWatched on_watched) : loop_(loop), on_watched_(std::move(on_watched)) {}
 
   void on_live_frame(const media::FramePtr& frame, base::SteadyTime time) override;
   void on_live_interrupted() override;
@@ -71,6 +74,7 @@ class LiveStream final : public stream::LiveListener {
   void tell(const Subscriber& subscriber, Call call);
 
   net::EventLoop& loop_;
+  OnWatched on_watched_;
   std::deque<Cached> group_;  // from the latest key frame on
   size_t group_bytes_ = 0;
   bool group_whole_ = true;
