@@ -161,6 +161,7 @@ std::string cameras_json(const std::vector<CameraStatus>& cameras) {
     each["bitrate_bps"] = static_cast<int64_t>(camera.stream.bits_per_second);
     each["fps"] = camera.stream.frames_per_second;
     each["gop_seconds"] = camera.stream.gop_seconds;
+    each["b_frames"] = camera.stream.reordered;
     each["transport"] = camera.stream.source.transport;
     each["connects"] = camera.stream.source.connects;
     each["packets_lost"] = camera.stream.source.packets_lost;

@@ -90,6 +90,7 @@ void CameraStream::on_interrupted(ingest::Interruption reason, const base::Error
   transcoder_.reset();
   transcoder_input_.reset();
   last_key_dts_.reset();
+  reordered_ = false;
   if (live_ != nullptr) live_->on_live_interrupted();
   if (reason == ingest::Interruption::kClockJump) {
     placer_.clock_jumped(error.text);
@@ -107,6 +108,7 @@ void CameraStream::measure(const media::Frame& frame) {
   }
   video_ = frame.config;
   ++window_frames_;
+  reordered_ = reordered_ || frame.pts != frame.dts;
   if (!frame.key) return;
   if (last_key_dts_ && frame.dts > *last_key_dts_) {
     gop_seconds_ = static_cast<double>(frame.dts - *last_key_dts_) / frame.config->clock_rate;
@@ -139,6 +141,7 @@ void CameraStream::publish_status() {
   status.bits_per_second = bits_per_second_;
   status.frames_per_second = frames_per_second_;
   status.gop_seconds = gop_seconds_;
+  status.reordered = reordered_;
   status.clock_error = placer_.clock_error();
   const std::lock_guard lock(status_mutex_);
   status_ = std::move(status);

@@ -22,6 +22,7 @@ struct StreamStatus {
   double bits_per_second = 0;   // of the last seconds
   double frames_per_second = 0;
   double gop_seconds = 0;  // between the last two key frames
+  bool reordered = false;  // B-frames were seen since the camera was connected
   base::nanoseconds clock_error{};
 };
 
@@ -94,6 +95,7 @@ class CameraStream final : private ingest::SourceListener {
   base::SteadyTime window_start_{};
   std::optional<int64_t> last_key_dts_;  // none: the next key frame has no relation to those before
   double gop_seconds_ = 0;
+  bool reordered_ = false;
   double bits_per_second_ = 0;
   double frames_per_second_ = 0;
 

@@ -9,8 +9,11 @@ namespace miharu::webrtc {
 
 void LiveStream::on_live_frame(const media::FramePtr& frame, base::SteadyTime time) {
   media::TrackConfigPtr& known = frame->is_video() ? tracks_.video : tracks_.audio;
-  if (known != frame->config) {
+  const bool reordered = frame->is_video() && frame->pts != frame->dts;
+  if (known != frame->config || (reordered && !tracks_.reordered)) {
     const std::lock_guard lock(tracks_mutex_);
+    // A camera that was set up anew may have stopped it.
+    if (frame->is_video()) tracks_.reordered = reordered || (tracks_.reordered && known == frame->config);
     known = frame->config;
   }
   if (!frame->is_video()) {

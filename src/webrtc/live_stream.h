@@ -29,6 +29,7 @@ class UnitListener {
 struct LiveTracks {
   media::TrackConfigPtr video;  // null before the first picture
   media::TrackConfigPtr audio;  // as the camera sends it; null without
+  bool reordered = false;       // it sends B-frames: browsers show pictures as they come
 };
 
 // Made and destroyed on any thread, while the camera's thread does not use it; lives on the camera's thread,

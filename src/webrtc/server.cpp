@@ -216,6 +216,14 @@ void Server::create(const std::string& camera, const std::string& user, const st
               fmt::format("camera {} has shown no picture yet; try again in some seconds", camera)));
     return;
   }
+  if (tracks.reordered) {
+    done(fail(
+        Errc::kUnsupported,
+        fmt::format("camera {} sends B-frames, which browsers do not put in order over WebRTC; HLS shows it. "
+                    "Switch them off in the camera (often \"profile: baseline\", or \"B-frames: 0\")",
+                    camera)));
+    return;
+  }
   const auto chosen = negotiate(*offer, CameraTracks::of(*tracks.video, tracks.audio.get()));
   if (!chosen) {
     done(tl::unexpected(chosen.error()));
