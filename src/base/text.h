@@ -19,6 +19,14 @@ inline std::string to_lower(std::string_view text) {
   return out;
 }
 
+inline std::string to_upper(std::string_view text) {
+  std::string out(text);
+  for (char& c : out) {
+    if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
+  }
+  return out;
+}
+
 constexpr bool equals_ignoring_case(std::string_view a, std::string_view b) {
   if (a.size() != b.size()) return false;
   for (size_t i = 0; i < a.size(); ++i) {
@@ -44,6 +52,14 @@ constexpr std::string_view take_until(std::string_view& text, char separator) {
   const std::string_view head = text.substr(0, at);
   text = at == std::string_view::npos ? std::string_view{} : text.substr(at + 1);
   return head;
+}
+
+// The next word of a text whose words stand between blanks or tabs, removed from it; empty at the end.
+constexpr std::string_view take_word(std::string_view& text) {
+  text = trim(text);
+  const std::string_view word = text.substr(0, text.find_first_of(" \t"));
+  text.remove_prefix(word.size());
+  return word;
 }
 
 // The whole text as a number in that base, or nothing: no sign for unsigned types, no blanks, no overflow.

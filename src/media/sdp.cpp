@@ -11,6 +11,8 @@ namespace {
 
 using base::Errc;
 using base::fail;
+using base::take_word;
+using base::to_upper;
 using base::trim;
 
 // Beyond them a frame of sound would last microseconds or minutes.
@@ -33,23 +35,6 @@ constexpr auto kStaticTypes = std::to_array<StaticType>({
     {28, "NV", 90000, 0},   {31, "H261", 90000, 0},  {32, "MPV", 90000, 0},  {33, "MP2T", 90000, 0},
     {34, "H263", 90000, 0},
 });
-
-std::string to_upper(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) {
-    if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
-  }
-  return out;
-}
-
-// The next word of a line whose words are separated by blanks or tabs.
-std::string_view take_word(std::string_view& text) {
-  text = trim(text);
-  const size_t end = std::min(text.find_first_of(" \t"), text.size());
-  const std::string_view word = text.substr(0, end);
-  text.remove_prefix(end);
-  return word;
-}
 
 std::optional<uint8_t> parse_payload_type(std::string_view word) {
   const auto number = base::parse_number<unsigned>(word);

@@ -12,6 +12,8 @@ namespace miharu::webrtc {
 using base::Errc;
 using base::parse_number;
 using base::take_until;
+using base::take_word;
+using base::to_upper;
 using base::trim;
 using media::SdpDirection;
 
@@ -19,20 +21,6 @@ namespace {
 
 constexpr size_t kMaxParameters = 64;
 constexpr size_t kMaxCredentialBytes = 256;
-
-std::string to_upper(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) {
-    if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
-  }
-  return out;
-}
-
-// The next word of a text in which words stand between blanks; empty at the end.
-std::string_view take_word(std::string_view& text) {
-  text = trim(text);
-  return take_until(text, ' ');
-}
 
 std::optional<SdpDirection> direction_of(std::string_view name) {
   if (name == "sendrecv") return SdpDirection::kSendRecv;

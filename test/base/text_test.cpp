@@ -29,6 +29,15 @@ TEST(Text, TakeUntil) {
   EXPECT_EQ(take_until(rest, ':'), "");
 }
 
+TEST(Text, WordsStandBetweenBlanksAndTabs) {
+  std::string_view rest = "  m=video\t9  UDP ";
+  EXPECT_EQ(take_word(rest), "m=video");
+  EXPECT_EQ(take_word(rest), "9");
+  EXPECT_EQ(take_word(rest), "UDP");
+  EXPECT_EQ(take_word(rest), "");
+  EXPECT_EQ(to_upper("Opus-48 z{"), "OPUS-48 Z{");
+}
+
 TEST(Text, ParseNumber) {
   EXPECT_EQ(parse_number<int>("-12"), -12);
   EXPECT_EQ(parse_number<uint8_t>("255"), 255);
