@@ -236,6 +236,11 @@ std::string ClockModel::describe_step() const {
                      to_seconds(video.least.value() - video.offset));
 }
 
+void ClockModel::correct_wall_step() {
+  CHECK(wall_stepped());
+  used_difference_ = difference_;
+}
+
 void ClockModel::correct_step() {
   CHECK(stepped());
   Track& video = track(TrackKind::kVideo);

@@ -126,8 +126,13 @@ void Placer::add_video(const media::FramePtr& frame) {
     }
     if (!running_) {
       video_ = frame->config;
-      start_run(next_reason_);
+      start_run(next_reason_, false);
     }
+  } else if (running_ && model_.wall_stepped() && same(video_, frame->config)) {
+    // Not under the old clock until a key frame comes.
+    end_run(RunReason::kClockStep, model_.describe_step());
+    model_.correct_wall_step();
+    start_run(RunReason::kClockStep, true);
   }
   if (!running_) return;
   if (audio_ && frame->arrival - audio_arrival_ > kAudioGone) {
@@ -159,14 +164,18 @@ void Placer::add_audio(const media::FramePtr& frame) {
   listener_.on_placed({frame, dts, dts});
 }
 
-void Placer::start_run(RunReason reason) {
+void Placer::start_run(RunReason reason, bool dependent) {
   running_ = true;
-  restart_at_key_ = false;
-  audio_ = audio_latest_;
   last_dts_ = {};
-  jump_detail_.clear();
-  RunStart start{reason, std::move(next_detail_),   video_,
-                 audio_, model_.utc_minus_steady(), clock_.synchronised()};
+  // What asks for a new run at the next key frame still does.
+  if (!dependent) {
+    restart_at_key_ = false;
+    audio_ = audio_latest_;
+    jump_detail_.clear();
+  }
+  RunStart start{reason,   std::move(next_detail_),   video_,
+                 audio_,   model_.utc_minus_steady(), clock_.synchronised(),
+                 dependent};
   next_detail_.clear();
   listener_.on_run_start(start);
 }
