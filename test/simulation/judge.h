@@ -101,9 +101,11 @@ class Judge final : public stream::PlacedListener, private record::SegmenterList
  private:
   static constexpr uint64_t kFirstSeq = 1000;
 
-  // By what the clock showed when the picture came.
+  // By what the clock showed when the picture came, or, of one that was held, when it was placed.
   [[nodiscard]] nanoseconds error_of(base::UtcTime placed, nanoseconds moment, nanoseconds arrival) const {
-    return placed - world_.shown(moment, arrival);
+    const nanoseconds came = placed - world_.shown(moment, arrival);
+    const nanoseconds handed_on = placed - world_.shown(moment, world_.now());
+    return std::chrono::abs(came) < std::chrono::abs(handed_on) ? came : handed_on;
   }
   [[nodiscard]] bool just_stepped() const {
     const auto after = std::upper_bound(steps_.begin(), steps_.end(), world_.now());

@@ -202,10 +202,20 @@ TEST_F(PlacerTest, AStepOfTheWallClockBeginsARunAtTheCorrectedTime) {
     ASSERT_EQ(out.runs.size(), 2U);
     EXPECT_EQ(out.runs[0].end_reason, RunReason::kClockStep);
     EXPECT_EQ(out.runs[1].start.reason, RunReason::kClockStep);
-    EXPECT_EQ(out.runs[0].video.back().dts, made(74)) << "the run goes on to the next key frame";
-    EXPECT_EQ(out.runs[1].video.front().dts, made(75) + step);
+    EXPECT_EQ(out.runs[0].video.back().dts, made(59)) << "not a picture longer under the old clock";
+    EXPECT_TRUE(out.runs[1].start.dependent);
+    EXPECT_EQ(out.runs[1].video.front().dts, made(60) + step);
     EXPECT_EQ(out.runs[0].video.size() + out.runs[1].video.size(), 150U);
   }
+}
+
+TEST_F(PlacerTest, AStepAtAKeyFrameMakesNoDependentRun) {
+  play(75);
+  clock_.step(seconds(10));
+  play(75);
+  ASSERT_EQ(out_.runs.size(), 2U);
+  EXPECT_FALSE(out_.runs[1].start.dependent);
+  EXPECT_EQ(out_.runs[1].video.front().dts, made(75) + seconds(10));
 }
 
 TEST_F(PlacerTest, ASmallStepIsNoNewRunButSlewed) {
