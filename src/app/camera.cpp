@@ -54,9 +54,10 @@ base::Result<std::unique_ptr<Camera>> Camera::make(const CameraConfig& config, c
     options.max_name_length = std::min(options.max_name_length, static_cast<size_t>(longest));
   }
   camera->recorder_ = std::make_unique<record::Recorder>(config.name, options, environment);
-  camera->stream_ = std::make_unique<stream::CameraStream>(
-      config.name, thread.loop, environment.clock,
-      stream::StreamOptions{record.format == RecordFormat::kMpegTs}, std::move(*factory), *camera->recorder_);
+  camera->stream_ =
+      std::make_unique<stream::CameraStream>(config.name, thread.loop, environment.clock,
+                                             stream::StreamOptions{record.format == RecordFormat::kMpegTs},
+                                             std::move(*factory), *camera->recorder_, camera->live_.get());
   return camera;
 }
 

@@ -10,6 +10,7 @@
 #include "net/read_coalescer.h"
 #include "record/recorder.h"
 #include "stream/camera_stream.h"
+#include "webrtc/live_stream.h"
 
 namespace miharu::app {
 
@@ -35,13 +36,18 @@ class Camera {
   // thread.
   void stop(store::RunReason reason);
   [[nodiscard]] api::CameraStatus status() const;
+  [[nodiscard]] const std::shared_ptr<webrtc::LiveStream>& live() const { return live_; }
   [[nodiscard]] const std::string& name() const { return config_.name; }
 
  private:
-  Camera(CameraConfig config, MediaThread& thread) : config_(std::move(config)), thread_(thread) {}
+  Camera(CameraConfig config, MediaThread& thread)
+      : config_(std::move(config)),
+        thread_(thread),
+        live_(std::make_shared<webrtc::LiveStream>(thread.loop)) {}
 
   CameraConfig config_;
   MediaThread& thread_;
+  std::shared_ptr<webrtc::LiveStream> live_;  // shared with those who watch
   std::unique_ptr<record::Recorder> recorder_;
   std::unique_ptr<stream::CameraStream> stream_;
   bool running_ = false;

@@ -119,6 +119,7 @@ base::Status Relay::start() {
     cameras_.push_back(std::move(*camera));
   }
 
+  if (auto live = start_live(); !live) return live;
   web_ = std::make_unique<WebService>(*control_loop_, config_, data_, *store_, *catalog_, *index_, *gaps_,
                                       *this);
   index_->set_on_change([this](const std::string& camera) { web_->recording_changed(camera); });
@@ -126,9 +127,35 @@ base::Status Relay::start() {
   if (!password) return tl::unexpected(password.error());
   first_password_ = std::move(*password);
 
+  web_->set_sessions(live_.get());
   if (auto listening = web_->start(); !listening) return listening;
   for (const auto& camera : cameras_) camera->start();
   retention_->start();
+  return {};
+}
+
+base::Status Relay::start_live() {
+  webrtc::ServerOptions options;
+  // Who lets the kernel choose the port of HTTP expects no other one either.
+  options.udp_port = config_.server.listen.port == 0 ? uint16_t{0} : config_.live.udp_port;
+  for (const std::string& text : config_.live.addresses) {
+    boost::system::error_code error;
+    options.addresses.push_back(boost::asio::ip::make_address(text, error));
+    if (error) {
+      return base::fail(base::Errc::kInvalid,
+                        fmt::format("[live] addresses: \"{}\" is no IPv4 or IPv6 address", text));
+    }
+  }
+  options.loopback = config_.server.listen.is_loopback() && config_.server.trusted_proxies.empty() &&
+                     config_.live.addresses.empty();
+  // As in the configuration, without its scheme.
+  options.stun = config_.live.stun.substr(config_.live.stun.find(':') + 1);
+  std::vector<net::EventLoop*> loops;
+  for (const auto& thread : media_) loops.push_back(&thread->loop);
+  live_ = std::make_unique<webrtc::Server>(std::move(options), *control_loop_, std::move(loops),
+                                           base::system_clock());
+  if (auto started = live_->start(); !started) return started;
+  for (const auto& camera : cameras_) live_->add_camera(camera->name(), camera->live());
   return {};
 }
 
@@ -172,6 +199,7 @@ base::Status Relay::reload(Config config) {
     std::erase(cameras_, nullptr);
   }
   // An old session ends before its successor begins: cameras have few of them, and an object one writer.
+  for (const auto& camera : ended) live_->remove_camera(camera->name());
   ended.clear();
   spdlog::info(
       "configuration read again: {} cameras changed or are new; settings outside [[camera]] need a restart",
@@ -180,6 +208,7 @@ base::Status Relay::reload(Config config) {
     const std::lock_guard lock(cameras_mutex_);
     for (auto& camera : made) {
       camera->start();
+      live_->add_camera(camera->name(), camera->live());
       cameras_.push_back(std::move(camera));
     }
     const auto place = [&config](const std::unique_ptr<Camera>& camera) {
@@ -197,6 +226,7 @@ void Relay::stop() {
   if (retention_) retention_->stop();
   for (const auto& camera : cameras_) camera->stop(store::RunReason::kRestart);
   if (web_) web_->stop();
+  if (live_) live_->stop();
   cameras_.clear();
   // The control thread may still hold a callback of the web service: it ends first.
   if (control_loop_) control_loop_->stop();

@@ -17,6 +17,7 @@
 #include "record/retention.h"
 #include "store/catalog.h"
 #include "store/directory_store.h"
+#include "webrtc/server.h"
 
 namespace miharu::app {
 
@@ -47,6 +48,7 @@ class Relay final : public api::CameraList {
 
  private:
   base::Status open_store();
+  base::Status start_live();
   base::Result<std::unique_ptr<Camera>> make_camera(const CameraConfig& config);
 
   Config config_;
@@ -68,6 +70,7 @@ class Relay final : public api::CameraList {
   mutable std::mutex cameras_mutex_;
   std::vector<std::unique_ptr<Camera>> cameras_;  // guarded by cameras_mutex_
   size_t next_thread_ = 0;
+  std::unique_ptr<webrtc::Server> live_;
   std::unique_ptr<WebService> web_;
 };
 

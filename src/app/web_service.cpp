@@ -25,6 +25,14 @@ bool sees(const Access& access, const std::string& camera) {
   return false;
 }
 
+webrtc::IceServers ice_servers(const Config::Live& live) {
+  webrtc::IceServers servers;
+  if (!live.stun.empty()) servers.stun.push_back(live.stun);
+  if (!live.turn_url.empty()) servers.turn.push_back(live.turn_url);
+  servers.turn_secret = live.turn_secret;
+  return servers;
+}
+
 std::string url_host(const Endpoint& endpoint) {
   if (endpoint.address == "0.0.0.0" || endpoint.address == "::") return "localhost";
   return endpoint.address.find(':') == std::string::npos ? endpoint.address : "[" + endpoint.address + "]";
@@ -45,7 +53,8 @@ WebService::WebService(net::EventLoop& control, const Config& config, std::files
       playback_(store, catalog, recordings, base::system_clock()),
       waiters_(control),
       live_hls_(catalog, recordings, waiters_, base::system_clock()),
-      events_(control, cameras) {}
+      events_(control, cameras),
+      whep_({config.server.base_path, ice_servers(config.live)}, cameras, base::system_clock()) {}
 
 WebService::~WebService() {
   stop();
@@ -138,6 +147,7 @@ void WebService::add_routes() {
   api::add_session_routes(*router_, *auth_);
   add_camera_routes();
   add_playback_routes();
+  whep_.add_routes(*router_);
   // The page itself holds no secret: it asks for the password.
   router_->add("GET", "/{file*}", Need::nothing(),
                [](const RequestContext& context, const Exchange& exchange) {

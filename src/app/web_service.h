@@ -11,6 +11,7 @@
 #include "api/live_hls.h"
 #include "api/playback.h"
 #include "api/router.h"
+#include "api/whep.h"
 #include "app/config.h"
 #include "net/http_server.h"
 #include "record/gap_log.h"
@@ -30,6 +31,9 @@ class WebService {
   base::Status start();
   void stop();
   [[nodiscard]] std::string address() const;
+  // Before start(), or on the control thread. Null, as at the beginning: live view by WebRTC is answered with
+  // 503. To be taken away before the sessions end.
+  void set_sessions(webrtc::SessionService* sessions) { whep_.set_sessions(sessions); }
   // Any thread: the recording of `camera` has a new part.
   void recording_changed(const std::string& camera) { waiters_.changed(camera); }
 
@@ -49,6 +53,7 @@ class WebService {
   api::ChangeWaiters waiters_;
   api::LiveHls live_hls_;
   api::Events events_;
+  api::Whep whep_;
   std::unique_ptr<api::Auth> auth_;
   std::unique_ptr<api::Router> router_;
   std::unique_ptr<net::HttpServer> server_;

@@ -15,7 +15,13 @@ constexpr uint8_t kSenderReport = 200;
 constexpr uint8_t kReceiverReport = 201;
 constexpr uint8_t kSourceDescription = 202;
 constexpr uint8_t kBye = 203;
+constexpr uint8_t kTransportFeedback = 205;
+constexpr uint8_t kPayloadFeedback = 206;
 constexpr uint8_t kCname = 1;
+// "FMT", where other types have a count.
+constexpr unsigned kGenericNack = 1;
+constexpr unsigned kPictureLoss = 1;
+constexpr unsigned kFullIntraRequest = 4;
 
 void read_report_blocks(ByteReader& in, unsigned count, uint32_t reporter, RtcpListener& listener) {
   for (unsigned i = 0; i < count; ++i) {
@@ -47,6 +53,36 @@ void read_source_description(ByteReader& in, unsigned chunks, RtcpListener& list
       if (in.ok() && type == kCname) listener.on_cname(ssrc, base::as_text(text));
     }
   }
+}
+
+bool read_transport_feedback(ByteReader& in, unsigned format, RtcpListener& listener) {
+  if (format != kGenericNack) return true;
+  in.u32();  // whose it is
+  const uint32_t media_ssrc = in.u32();
+  while (in.ok() && !in.empty()) {
+    const uint16_t first = in.u16();
+    const uint16_t mask = in.u16();
+    if (in.ok()) listener.on_nack(media_ssrc, first, mask);
+  }
+  return in.ok();
+}
+
+bool read_payload_feedback(ByteReader& in, unsigned format, RtcpListener& listener) {
+  if (format != kPictureLoss && format != kFullIntraRequest) return true;
+  in.u32();
+  const uint32_t media_ssrc = in.u32();
+  if (!in.ok()) return false;
+  if (format == kPictureLoss) {
+    listener.on_key_frame_request(media_ssrc);
+    return true;
+  }
+  // RFC 5104 4.3.1.1: the header's ssrc is 0, each entry names one.
+  while (in.ok() && !in.empty()) {
+    const uint32_t ssrc = in.u32();
+    in.u32();
+    if (in.ok()) listener.on_key_frame_request(ssrc);
+  }
+  return in.ok();
 }
 
 bool read_body(uint8_t type, unsigned count, base::ByteView body, RtcpListener& listener) {
@@ -81,10 +117,29 @@ bool read_body(uint8_t type, unsigned count, base::ByteView body, RtcpListener& 
         listener.on_bye(ssrc);
       }
       break;
+    case kTransportFeedback:
+      return read_transport_feedback(in, count, listener);
+    case kPayloadFeedback:
+      return read_payload_feedback(in, count, listener);
     default:
       break;
   }
   return in.ok();
+}
+
+void append_source_description(ByteWriter& writer, uint32_t ssrc, std::string_view cname) {
+  cname = cname.substr(0, 255);
+  // At least one zero ends the items.
+  const size_t items_bytes = 2 + cname.size();
+  const size_t padding = 4 - items_bytes % 4;
+  writer.u8(0x81);
+  writer.u8(kSourceDescription);
+  writer.u16(1 + (items_bytes + padding) / 4);
+  writer.u32(ssrc);
+  writer.u8(kCname);
+  writer.u8(cname.size());
+  writer.text(cname);
+  writer.zeros(padding);
 }
 
 }  // namespace
@@ -129,18 +184,20 @@ void append_receiver_report(base::ByteVector& out, uint32_t own_ssrc, std::span<
     writer.u32(block.last_sr);
     writer.u32(block.delay_since_last_sr);
   }
-  cname = cname.substr(0, 255);
-  // At least one zero ends the items.
-  const size_t items_bytes = 2 + cname.size();
-  const size_t padding = 4 - items_bytes % 4;
-  writer.u8(0x81);
-  writer.u8(kSourceDescription);
-  writer.u16(1 + (items_bytes + padding) / 4);
-  writer.u32(own_ssrc);
-  writer.u8(kCname);
-  writer.u8(cname.size());
-  writer.text(cname);
-  writer.zeros(padding);
+  append_source_description(writer, own_ssrc, cname);
+}
+
+void append_sender_report(base::ByteVector& out, const RtcpSenderReport& report, std::string_view cname) {
+  ByteWriter writer(out);
+  writer.u8(0x80);
+  writer.u8(kSenderReport);
+  writer.u16(6);
+  writer.u32(report.ssrc);
+  writer.u64(report.ntp);
+  writer.u32(report.rtp_timestamp);
+  writer.u32(report.packets);
+  writer.u32(report.octets);
+  append_source_description(writer, report.ssrc, cname);
 }
 
 void append_bye(base::ByteVector& out, uint32_t own_ssrc) {

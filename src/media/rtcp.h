@@ -1,5 +1,5 @@
-// RTCP (RFC 3550 section 6): what a camera reports, and the receiver reports that some cameras need to go on
-// sending.
+// RTCP (RFC 3550 section 6): what a camera reports, the receiver reports that some cameras need to go on
+// sending, and what a viewer asks for (RFC 4585).
 #pragma once
 
 #include <cstdint>
@@ -40,6 +40,10 @@ class RtcpListener {
   virtual void on_report_block(uint32_t /*reporter_ssrc*/, const RtcpReportBlock&) {}
   virtual void on_cname(uint32_t /*ssrc*/, std::string_view /*cname*/) {}
   virtual void on_bye(uint32_t /*ssrc*/) {}
+  // RFC 4585 6.2.1: `first` is missing, and first + 1 + i where bit i of `mask` is set.
+  virtual void on_nack(uint32_t /*media_ssrc*/, uint16_t /*first*/, uint16_t /*mask*/) {}
+  // RFC 4585 6.3.1 (PLI) and RFC 5104 4.3.1 (FIR): the receiver cannot go on without a key frame.
+  virtual void on_key_frame_request(uint32_t /*media_ssrc*/) {}
 };
 
 // Reads a compound packet. Unknown packet types are skipped. A packet that breaks its format ends the parse
@@ -50,6 +54,8 @@ base::Status parse_rtcp(base::ByteView bytes, RtcpListener& listener);
 // taken).
 void append_receiver_report(base::ByteVector& out, uint32_t own_ssrc, std::span<const RtcpReportBlock> blocks,
                             std::string_view cname);
+// Appends a sender report without blocks and an SDES with the CNAME (at most 255 bytes are taken).
+void append_sender_report(base::ByteVector& out, const RtcpSenderReport& report, std::string_view cname);
 // Appends a BYE for `own_ssrc`.
 void append_bye(base::ByteVector& out, uint32_t own_ssrc);
 

@@ -10,11 +10,13 @@ using media::Codec;
 using store::RunReason;
 
 CameraStream::CameraStream(std::string name, net::EventLoop& loop, const base::Clock& clock,
-                           StreamOptions options, SourceFactory factory, PlacedListener& recorder)
+                           StreamOptions options, SourceFactory factory, PlacedListener& recorder,
+                           LiveListener* live)
     : name_(std::move(name)),
       clock_(clock),
       options_(options),
       factory_(std::move(factory)),
+      live_(live),
       filler_(recorder),
       placer_(clock, filler_),
       status_timer_(loop.context()) {}
@@ -37,6 +39,7 @@ void CameraStream::stop(RunReason reason, const std::string& text) {
   source_->stop();
   publish_status();
   source_.reset();
+  if (live_ != nullptr) live_->on_live_interrupted();
   placer_.interrupt(reason, text);
 }
 
@@ -47,6 +50,7 @@ void CameraStream::on_tracks(bool /*video*/, bool audio) {
 void CameraStream::on_frame(media::FramePtr frame) {
   measure(*frame);
   placer_.observe(*frame);
+  if (live_ != nullptr) live_->on_live_frame(frame, placer_.live_time(*frame));
   if (frame->is_video()) {
     placer_.add(frame);
   } else {
@@ -86,6 +90,7 @@ void CameraStream::on_interrupted(ingest::Interruption reason, const base::Error
   transcoder_.reset();
   transcoder_input_.reset();
   last_key_dts_.reset();
+  if (live_ != nullptr) live_->on_live_interrupted();
   if (reason == ingest::Interruption::kClockJump) {
     placer_.clock_jumped(error.text);
   } else {

@@ -30,6 +30,16 @@ struct StreamOptions {
   bool opus_to_aac = false;
 };
 
+// Takes the frames as they come, for live view: not held, not transcoded. On the camera's media thread.
+class LiveListener {
+ public:
+  virtual ~LiveListener() = default;
+  // `time` is when it was made, as well as it is known; of both tracks on one time line.
+  virtual void on_live_frame(const media::FramePtr& frame, base::SteadyTime time) = 0;
+  // Frames that follow have no relation to those before, or none follow for now.
+  virtual void on_live_interrupted() = 0;
+};
+
 // Makes the camera's source when it starts; on the media thread.
 using SourceFactory = std::function<std::unique_ptr<ingest::Source>(ingest::SourceListener&)>;
 
@@ -39,9 +49,9 @@ class CameraStream final : private ingest::SourceListener {
  public:
   static constexpr base::seconds kStatusInterval{1};
 
-  // `recorder` gets the placed frames; all references must outlive the stream.
+  // `recorder` gets the placed frames, `live` (null: nobody) all at once; all must outlive the stream.
   CameraStream(std::string name, net::EventLoop& loop, const base::Clock& clock, StreamOptions options,
-               SourceFactory factory, PlacedListener& recorder);
+               SourceFactory factory, PlacedListener& recorder, LiveListener* live = nullptr);
   ~CameraStream() override;
   CameraStream(const CameraStream&) = delete;
   CameraStream& operator=(const CameraStream&) = delete;
@@ -66,6 +76,7 @@ class CameraStream final : private ingest::SourceListener {
   const base::Clock& clock_;
   StreamOptions options_;
   SourceFactory factory_;
+  LiveListener* live_;
   std::unique_ptr<ingest::Source> source_;
   AudioFiller filler_;
   Placer placer_;

@@ -64,6 +64,12 @@ void Placer::observe(const media::Frame& frame) {
   model_.observe(frame.kind(), complete_at(frame), frame.arrival, base::UtcTime(utc));
 }
 
+base::SteadyTime Placer::live_time(const media::Frame& frame) const {
+  if (!model_.placed()) return frame.arrival;
+  const base::UtcTime made = model_.map(frame.kind(), ticks_to_time(frame.pts, frame.config->clock_rate));
+  return base::SteadyTime(made.time_since_epoch() - model_.utc_minus_steady());
+}
+
 void Placer::observe(const ingest::SenderReport& report, uint32_t clock_rate) {
   if (clock_rate != 0) model_.observe(report, ticks_to_time(report.rtp_time, clock_rate));
 }

@@ -69,6 +69,8 @@ class Placer {
   // The same, but the camera goes on without a pause: the run goes on to the next key frame, where one with
   // new times begins. No frame is lost, however often it is called before that.
   void clock_jumped(const std::string& detail);
+  // When an observed frame was made, by the mapping of the run; its arrival, before a run was placed.
+  [[nodiscard]] base::SteadyTime live_time(const media::Frame& frame) const;
   [[nodiscard]] base::nanoseconds clock_error() const { return model_.error(); }
 
  private:

@@ -20,6 +20,8 @@ parsers=(
   ingest/rtsp/track_receiver ingest/rtsp/url
   stream/clock_model
   record/export record/gap_log record/recording_index record/recovery record/repair record/verify
+  webrtc/ice_agent webrtc/ice_candidate webrtc/ice_check_list webrtc/ice_credentials webrtc/stun webrtc/stun_client
+  webrtc/dtls webrtc/fingerprint webrtc/srtcp_receiver
   api/auth/auth api/auth/passwords api/auth/rights api/auth/session_routes api/auth/tokens api/auth/users
   api/events api/forwarded api/playback api/router api/timeline
   app/config app/config_reader app/config_sample app/config_values app/cli

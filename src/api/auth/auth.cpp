@@ -123,7 +123,9 @@ base::Result<Access> Auth::authenticate(net::HttpRequest& request) {
     const size_t slash = path.find('/', 3);
     const std::string token(path.substr(3, slash == std::string_view::npos ? slash : slash - 3));
     request.path = slash == std::string_view::npos ? "/" : std::string(path.substr(slash));
-    return access_of_token(token);
+    auto access = access_of_token(token);
+    if (access) access->path_prefix = "/t/" + token;
+    return access;
   }
   if (const auto value = request.header("Authorization"); base::starts_with_ignoring_case(value, "Bearer ")) {
     return access_of_token(base::trim(value.substr(7)));

@@ -39,6 +39,7 @@ struct Access {
   bool admin = false;
   bool by_cookie = false;
   std::string session;               // the cookie's value, by_cookie only
+  std::string path_prefix;           // "/t/{token}" where the token came by the path: addresses begin with it
   bool renew = false;                // the session is due to be renewed
   std::vector<std::string> cameras;  // "*" is every camera
   Rights rights = 0;

@@ -1,0 +1,256 @@
+#include "webrtc/session.h"
+
+#include <fmt/format.h>
+
+#include "base/log.h"
+
+namespace miharu::webrtc {
+namespace {
+
+std::string_view name_of(VideoSender::State state) {
+  switch (state) {
+    case VideoSender::State::kWaiting:
+      return "waiting";
+    case VideoSender::State::kCatchUp:
+      return "catching_up";
+    case VideoSender::State::kLive:
+      return "live";
+    case VideoSender::State::kKeysOnly:
+      return "keys_only";
+  }
+  return "";
+}
+
+double to_ms(base::nanoseconds time) {
+  return std::chrono::duration<double, std::milli>(time).count();
+}
+
+}  // namespace
+
+Session::Session(SessionOptions options, const DtlsContext& dtls, const UnitRing& ring, SessionHost& host,
+                 base::SteadyTime now)
+    : options_(std::move(options)),
+      ring_(ring),
+      host_(host),
+      ice_(options_.ice, *this, now),
+      dtls_context_(dtls),
+      now_(now) {}
+
+Session::~Session() = default;
+
+void Session::on_datagram(base::SteadyTime now, const net::UdpPath& path, std::span<std::byte> datagram) {
+  if (ended_) return;
+  now_ = now;
+  if (is_stun(datagram)) {
+    ice_.on_datagram(now, path, datagram);
+  } else if (!ice_.validated(path)) {
+    // Neither keys nor media for somebody who has not shown that this is his address.
+    return;
+  } else if (DtlsSession::is_dtls(datagram)) {
+    dtls_path_ = path;
+    if (flight_sent_) {
+      handshake_trip_ = now - *flight_sent_;
+      flight_sent_.reset();
+    }
+    if (!dtls_) dtls_.emplace(dtls_context_, options_.peer, now, static_cast<DtlsListener&>(*this));
+    dtls_->receive(now, datagram);
+  } else {
+    on_rtcp(datagram);
+  }
+}
+
+// RFC 5761 section 4: the types of RTCP; viewers send no RTP.
+void Session::on_rtcp(std::span<std::byte> packet) {
+  if (!srtcp_ || packet.size() < 2) return;
+  const auto type = std::to_integer<unsigned>(packet[1]);
+  if (type < 192 || type > 223) return;
+  const auto plain = srtcp_->unprotect(packet);
+  if (!plain) return;
+  if (flowing_) batch();
+  // What came before an error was meant.
+  (void)media::parse_rtcp(*plain, *this);
+  host_.batch().flush();
+}
+
+PacketBatch& Session::batch() {
+  PacketBatch& out = host_.batch();
+  out.to(*ice_.selected());
+  return out;
+}
+
+void Session::send(const net::UdpPath& path, base::ByteView bytes) {
+  host_.send_segments(path, bytes, bytes.size());
+}
+
+void Session::on_selected(const net::UdpPath& /*path*/) {
+  start_if_ready();
+}
+
+void Session::on_unselected() {
+  flowing_ = false;
+}
+
+void Session::on_validated(const net::UdpPath& path) {
+  host_.on_path_validated(*this, path);
+}
+
+void Session::on_forgotten(const net::UdpPath& path) {
+  host_.on_path_forgotten(*this, path);
+}
+
+void Session::on_ufrag_retired(std::string_view ufrag) {
+  host_.on_ufrag_retired(ufrag);
+}
+
+void Session::on_dtls_send(base::ByteView datagram) {
+  flight_sent_ = now_;
+  host_.send_segments(ice_.selected().value_or(dtls_path_), datagram, datagram.size());
+}
+
+void Session::on_dtls_established(const SrtpKeys& keys) {
+  auto receiver = SrtcpReceiver::make(keys.profile, keys.receive);
+  if (!receiver) {
+    spdlog::error("live view of {}: {}", options_.camera, receiver.error().to_string());
+    ended_ = true;
+    return;
+  }
+  srtcp_.emplace(std::move(*receiver));
+  srtp_ = std::make_unique<SrtpSender>(keys.profile, keys.send);
+  video_.emplace(options_.video, *srtp_);
+  if (options_.audio) audio_.emplace(*options_.audio, *srtp_);
+  sender_.emplace(ring_, *video_);
+  start_if_ready();
+}
+
+void Session::on_dtls_closed(const base::Error& reason) {
+  if (reason.code != base::Errc::kClosed) {
+    spdlog::info("live view of {} for {}: {}", options_.camera, options_.user, reason.to_string());
+  }
+  ended_ = true;
+}
+
+void Session::start_if_ready() {
+  if (flowing_ || !sender_ || !ice_.selected()) return;
+  flowing_ = true;
+  send_reports();
+  sender_->start(now_, handshake_trip_, batch());
+  host_.batch().flush();
+  note_first_frame();
+}
+
+void Session::note_first_frame() {
+  if (first_frame_ || !sender_ || !sender_->key_sent()) return;
+  first_frame_ = now_ - options_.offered;
+}
+
+void Session::on_video(base::SteadyTime now) {
+  if (!flowing_) return;
+  now_ = now;
+  sender_->on_unit(now, batch());
+  host_.batch().flush();
+  note_first_frame();
+}
+
+void Session::on_audio(const RtpUnit& unit) {
+  if (!flowing_ || !audio_) return;
+  audio_->send(unit, 0, audio_->timestamp(unit.ticks), 0, unit.bytes.size(), batch());
+  host_.batch().flush();
+}
+
+void Session::on_interrupted() {
+  if (sender_) sender_->on_interrupted();
+}
+
+void Session::on_slice(base::SteadyTime now) {
+  if (!wants_slices()) return;
+  now_ = now;
+  sender_->on_slice(now, batch());
+  host_.batch().flush();
+  note_first_frame();
+}
+
+void Session::on_time(base::SteadyTime now) {
+  now_ = now;
+  ice_.on_time(now);
+  if (ice_.expired(now)) {
+    ended_ = true;
+    return;
+  }
+  if (dtls_ && dtls_->next_deadline() && *dtls_->next_deadline() <= now) dtls_->on_time(now);
+  if (flowing_ && now >= next_report_) send_reports();
+}
+
+void Session::close() {
+  if (srtp_ && ice_.selected()) {
+    rtcp_.clear();
+    media::append_receiver_report(rtcp_, options_.video.ssrc, {}, options_.cname);
+    media::append_bye(rtcp_, options_.video.ssrc);
+    send_rtcp(rtcp_);
+  }
+  if (dtls_) dtls_->close();
+  ended_ = true;
+}
+
+void Session::send_reports() {
+  next_report_ = now_ + kReportInterval;
+  rtcp_.clear();
+  media::append_sender_report(rtcp_, video_->report(now_), options_.cname);
+  if (audio_) media::append_sender_report(rtcp_, audio_->report(now_), options_.cname);
+  send_rtcp(rtcp_);
+}
+
+void Session::send_rtcp(base::ByteVector& packet) {
+  const size_t size = packet.size();
+  packet.resize(size + srtp_->rtcp_overhead());
+  const size_t sent = srtp_->protect_rtcp(packet, size);
+  host_.send_segments(*ice_.selected(), base::ByteView(packet).first(sent), sent);
+}
+
+// RFC 3550 6.4.1: from the sender report that it answers to now, less what it lay there.
+std::optional<base::nanoseconds> Session::round_trip_of(const media::RtcpReportBlock& block) const {
+  if (block.last_sr == 0) return std::nullopt;
+  const auto now =
+      static_cast<uint32_t>((options_.video.ntp_of_zero + to_ntp(now_.time_since_epoch())) >> 16);
+  const auto trip = static_cast<int32_t>(now - block.last_sr - block.delay_since_last_sr);
+  if (trip < 0) return std::nullopt;
+  return base::nanoseconds(static_cast<int64_t>(trip) * 1'000'000'000 / 65536);
+}
+
+void Session::on_report_block(uint32_t /*reporter_ssrc*/, const media::RtcpReportBlock& block) {
+  if (!sender_ || block.ssrc != options_.video.ssrc) return;
+  lost_ = static_cast<uint64_t>(std::max(0, block.cumulative_lost));
+  sender_->on_report(now_, block.fraction_lost, round_trip_of(block));
+}
+
+void Session::on_nack(uint32_t media_ssrc, uint16_t first, uint16_t mask) {
+  if (!flowing_ || media_ssrc != options_.video.ssrc) return;
+  sender_->on_nack(now_, first, mask, host_.batch());
+}
+
+void Session::on_key_frame_request(uint32_t media_ssrc) {
+  if (!flowing_ || media_ssrc != options_.video.ssrc) return;
+  sender_->on_key_frame_request(now_, host_.batch());
+}
+
+SessionInfo Session::info() const {
+  SessionInfo info;
+  info.id = options_.id;
+  info.camera = options_.camera;
+  info.user = options_.user;
+  info.since = options_.since;
+  if (const auto& path = ice_.selected()) {
+    info.remote = fmt::format(fmt::runtime(path->remote.address().is_v6() ? "[{}]:{}" : "{}:{}"),
+                              path->remote.address().to_string(), path->remote.port());
+  }
+  info.state = flowing_ ? name_of(sender_->state()) : "connecting";
+  info.lost = lost_;
+  if (sender_) {
+    info.packets = sender_->counters().packets;
+    info.retransmitted = sender_->counters().retransmitted;
+    info.round_trip_ms = to_ms(sender_->round_trip().value_or(base::nanoseconds(0)));
+  }
+  info.first_frame_ms = to_ms(first_frame_.value_or(base::nanoseconds(0)));
+  return info;
+}
+
+}  // namespace miharu::webrtc

@@ -1,0 +1,126 @@
+// One viewer of one camera: its ICE agent, its DTLS session, and what it is sent.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+
+#include "media/rtcp.h"
+#include "webrtc/dtls.h"
+#include "webrtc/ice_agent.h"
+#include "webrtc/rtp_stream.h"
+#include "webrtc/session_service.h"
+#include "webrtc/srtcp_receiver.h"
+#include "webrtc/video_sender.h"
+
+namespace miharu::webrtc {
+
+class Session;
+
+// The thread that the sessions live on. Outlives them.
+class SessionHost : public SegmentSink {
+ public:
+  virtual PacketBatch& batch() = 0;
+  virtual void on_path_validated(Session& session, const net::UdpPath& path) = 0;
+  virtual void on_path_forgotten(Session& session, const net::UdpPath& path) = 0;
+  virtual void on_ufrag_retired(std::string_view ufrag) = 0;
+};
+
+struct SessionOptions {
+  std::string id;
+  std::string camera;
+  std::string user;
+  base::UtcTime since{};
+  base::SteadyTime offered{};  // when the offer came
+  IceAgentConfig ice;
+  Fingerprint peer;
+  RtpStreamOptions video;
+  std::optional<RtpStreamOptions> audio;
+  std::string cname;
+};
+
+// Lives on its host's thread. It ends by itself (the viewer left, or was not heard of for 30 s), which
+// ended() tells: the host then destroys it.
+class Session final : private IceListener, private DtlsListener, private media::RtcpListener {
+ public:
+  static constexpr base::seconds kReportInterval{2};
+
+  Session(SessionOptions options, const DtlsContext& dtls, const UnitRing& ring, SessionHost& host,
+          base::SteadyTime now);
+  ~Session() override;
+
+  // A datagram that the host found to be this session's.
+  void on_datagram(base::SteadyTime now, const net::UdpPath& path, std::span<std::byte> datagram);
+  base::Status add_candidate(const IceCandidate& candidate) { return ice_.add_remote_candidate(candidate); }
+  void restart_ice(base::SteadyTime now, const IceCredentials& local, const IceCredentials& remote) {
+    ice_.restart(now, local, remote);
+  }
+
+  // The ring has a new picture; was interrupted; a unit of sound came.
+  void on_video(base::SteadyTime now);
+  void on_audio(const RtpUnit& unit);
+  void on_interrupted();
+
+  // Every VideoSender::kSlice while wants_slices(), and for the rest at least ten times a second.
+  void on_slice(base::SteadyTime now);
+  [[nodiscard]] bool wants_slices() const { return flowing_ && sender_ && sender_->wants_slices(); }
+  void on_time(base::SteadyTime now);
+  // Tells the viewer (DTLS close_notify, RTCP BYE).
+  void close();
+
+  [[nodiscard]] bool ended() const { return ended_; }
+  [[nodiscard]] const SessionOptions& options() const { return options_; }
+  [[nodiscard]] std::string_view local_ufrag() const { return ice_.local_ufrag(); }
+  [[nodiscard]] SessionInfo info() const;
+  [[nodiscard]] VideoCounters counters() const { return sender_ ? sender_->counters() : VideoCounters{}; }
+
+ private:
+  void send(const net::UdpPath& path, base::ByteView bytes) override;
+  void on_selected(const net::UdpPath& path) override;
+  void on_unselected() override;
+  void on_validated(const net::UdpPath& path) override;
+  void on_forgotten(const net::UdpPath& path) override;
+  void on_ufrag_retired(std::string_view ufrag) override;
+
+  void on_dtls_send(base::ByteView datagram) override;
+  void on_dtls_established(const SrtpKeys& keys) override;
+  void on_dtls_closed(const base::Error& reason) override;
+
+  void on_report_block(uint32_t reporter_ssrc, const media::RtcpReportBlock& block) override;
+  void on_nack(uint32_t media_ssrc, uint16_t first, uint16_t mask) override;
+  void on_key_frame_request(uint32_t media_ssrc) override;
+
+  void on_rtcp(std::span<std::byte> packet);
+  void start_if_ready();
+  PacketBatch& batch();
+  void send_reports();
+  void send_rtcp(base::ByteVector& packet);
+  void note_first_frame();
+  [[nodiscard]] std::optional<base::nanoseconds> round_trip_of(const media::RtcpReportBlock& block) const;
+
+  SessionOptions options_;
+  const UnitRing& ring_;
+  SessionHost& host_;
+  IceAgent ice_;
+  const DtlsContext& dtls_context_;
+  std::optional<DtlsSession> dtls_;
+  net::UdpPath dtls_path_;
+  std::optional<base::SteadyTime> flight_sent_;  // of the handshake, until its answer came
+  std::optional<base::nanoseconds> handshake_trip_;
+
+  std::unique_ptr<SrtpSender> srtp_;
+  std::optional<SrtcpReceiver> srtcp_;
+  std::optional<RtpStream> video_;
+  std::optional<RtpStream> audio_;
+  std::optional<VideoSender> sender_;
+  bool flowing_ = false;  // keys and a path are there
+  bool ended_ = false;
+  base::SteadyTime now_{};  // of the call that is under way
+  base::SteadyTime next_report_{};
+  uint64_t lost_ = 0;  // as reported
+  std::optional<base::nanoseconds> first_frame_;
+  base::ByteVector rtcp_;
+};
+
+}  // namespace miharu::webrtc

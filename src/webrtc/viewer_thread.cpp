@@ -1,0 +1,328 @@
+#include "webrtc/viewer_thread.h"
+
+#include <algorithm>
+
+#include "base/log.h"
+
+namespace miharu::webrtc {
+namespace {
+
+// Of a slice's time, what starts may take: those who watch already come first.
+constexpr base::milliseconds kBurstTime{3};
+
+}  // namespace
+
+class ViewerThread::Feed final : public UnitListener {
+ public:
+  Feed(ViewerThread& host, std::shared_ptr<LiveStream> from) : stream(std::move(from)), host_(host) {}
+
+  void on_group(const std::vector<UnitPtr>& units, bool whole) override {
+    const base::SteadyTime now = host_.clock_.steady();
+    for (const UnitPtr& unit : units) ring.push(unit, now);
+    if (!whole) ring.miss();
+    // Who came before it was here begins with it.
+    if (units.empty()) return;
+    for (Session* each : viewers) each->on_video(now);
+    host_.schedule();
+  }
+  void on_unit(const UnitPtr& unit) override {
+    if (unit->track == media::TrackKind::kAudio) {
+      for (Session* each : viewers) each->on_audio(*unit);
+      return;
+    }
+    const base::SteadyTime now = host_.clock_.steady();
+    ring.push(unit, now);
+    bool more = false;
+    for (Session* each : viewers) {
+      each->on_video(now);
+      more = more || each->wants_slices();
+    }
+    if (more) host_.schedule();
+  }
+  void on_interrupted() override {
+    ring.interrupt();
+    for (Session* each : viewers) each->on_interrupted();
+  }
+
+  UnitRing ring;
+  std::vector<Session*> viewers;
+  std::shared_ptr<LiveStream> stream;
+
+ private:
+  ViewerThread& host_;
+};
+
+class ViewerThread::StunGatherer final : private StunClientListener {
+ public:
+  StunGatherer(ViewerThread& host, const boost::asio::ip::udp::endpoint& server, Mapped mapped)
+      : host_(host), mapped_(std::move(mapped)), client_(server, host.index_, *this, host.clock_.steady()) {}
+
+  bool on_datagram(base::SteadyTime now, const net::UdpPath& path, base::ByteView bytes) {
+    return client_.on_datagram(now, path.remote, bytes);
+  }
+  void on_time(base::SteadyTime now) {
+    if (now >= client_.next_deadline()) client_.on_time(now);
+  }
+
+ private:
+  void send_to_server(base::ByteView bytes) override {
+    host_.send_segments({client_.server(), {}}, bytes, bytes.size());
+  }
+  void on_mapped(const boost::asio::ip::udp::endpoint& address) override { mapped_(address); }
+  void on_failed(const base::Error& error) override {
+    spdlog::warn("live view: the STUN server does not answer: {}", error.to_string());
+    mapped_(std::nullopt);
+  }
+
+  ViewerThread& host_;
+  Mapped mapped_;
+  StunClient client_;
+};
+
+ViewerThread::ViewerThread(unsigned index, net::EventLoop& loop, const base::Clock& clock,
+                           const DtlsContext& dtls)
+    : index_(index),
+      loop_(loop),
+      clock_(clock),
+      dtls_(dtls),
+      batch_(std::make_unique<PacketBatch>(static_cast<SegmentSink&>(*this))),
+      timer_(loop.context()) {}
+
+ViewerThread::~ViewerThread() {
+  *alive_ = false;
+}
+
+base::Status ViewerThread::open(net::UdpPort::Reach reach, uint16_t port) {
+  auto opened = net::UdpPort::open(
+      loop_, reach, port,
+      [this](const net::UdpPath& path, std::span<std::byte> datagram) { on_datagram(path, datagram); });
+  if (!opened) return tl::unexpected(opened.error());
+  port_ = std::move(*opened);
+  return {};
+}
+
+void ViewerThread::start(std::vector<ViewerThread*> threads) {
+  threads_ = std::move(threads);
+  stopped_ = false;
+  next_tick_ = clock_.steady() + kTick;
+  port_->start();
+  schedule();
+}
+
+void ViewerThread::stop() {
+  if (stopped_) return;
+  for (auto& [id, session] : sessions_) session->close();
+  remove_ended();
+  gatherer_.reset();
+  stopped_ = true;
+  timer_.cancel();
+  port_.reset();
+}
+
+void ViewerThread::add(SessionOptions options, const std::vector<IceCandidate>& candidates,
+                       const std::shared_ptr<LiveStream>& stream) {
+  if (stopped_) return;
+  std::shared_ptr<Feed>& feed = feeds_[options.camera];
+  if (!feed || feed->stream != stream) {
+    if (feed) remove_camera(options.camera);
+    feed = std::make_shared<Feed>(*this, stream);
+    stream->subscribe(feed, loop_);
+  }
+  const std::string id = options.id;
+  auto session = std::make_unique<Session>(std::move(options), dtls_, feed->ring,
+                                           static_cast<SessionHost&>(*this), clock_.steady());
+  for (const IceCandidate& each : candidates) (void)session->add_candidate(each);
+  feed->viewers.push_back(session.get());
+  ufrags_.emplace(session->local_ufrag(), session.get());
+  sessions_.emplace(id, std::move(session));
+  schedule();
+}
+
+Session* ViewerThread::find(const std::string& id) {
+  const auto found = sessions_.find(id);
+  return found == sessions_.end() || found->second->ended() ? nullptr : found->second.get();
+}
+
+void ViewerThread::end(const std::string& id) {
+  if (Session* session = find(id)) session->close();
+  remove_ended();
+}
+
+void ViewerThread::restart_ice(Session& session, const IceCredentials& local, const IceCredentials& remote) {
+  ufrags_.emplace(local.ufrag, &session);
+  session.restart_ice(clock_.steady(), local, remote);
+}
+
+void ViewerThread::remove_camera(const std::string& name) {
+  for (auto& [id, session] : sessions_) {
+    if (session->options().camera == name) session->close();
+  }
+  remove_ended();
+}
+
+std::vector<SessionInfo> ViewerThread::list() const {
+  std::vector<SessionInfo> all;
+  all.reserve(sessions_.size());
+  for (const auto& [id, session] : sessions_) {
+    if (!session->ended()) all.push_back(session->info());
+  }
+  return all;
+}
+
+void ViewerThread::gather(const boost::asio::ip::udp::endpoint& stun_server, Mapped mapped) {
+  gatherer_ = std::make_unique<StunGatherer>(*this, stun_server, std::move(mapped));
+  gatherer_->on_time(clock_.steady());
+}
+
+bool ViewerThread::send_segments(const net::UdpPath& path, base::ByteView bytes, size_t segment_bytes) {
+  return port_ && port_->send_segments(path, bytes, segment_bytes);
+}
+
+void ViewerThread::on_path_validated(Session& session, const net::UdpPath& path) {
+  paths_[path] = {&session, index_};
+  for (ViewerThread* other : threads_) {
+    if (other == this) continue;
+    other->loop_.post([other, path, thread = index_] { other->paths_[path] = {nullptr, thread}; });
+  }
+}
+
+void ViewerThread::on_path_forgotten(Session& session, const net::UdpPath& path) {
+  const auto found = paths_.find(path);
+  if (found == paths_.end() || found->second.session != &session) return;
+  paths_.erase(found);
+  for (ViewerThread* other : threads_) {
+    if (other == this) continue;
+    other->loop_.post([other, path, thread = index_] {
+      const auto theirs = other->paths_.find(path);
+      if (theirs != other->paths_.end() && theirs->second.session == nullptr &&
+          theirs->second.thread == thread)
+        other->paths_.erase(theirs);
+    });
+  }
+}
+
+void ViewerThread::on_ufrag_retired(std::string_view ufrag) {
+  if (const auto found = ufrags_.find(ufrag); found != ufrags_.end()) ufrags_.erase(found);
+}
+
+void ViewerThread::on_datagram(const net::UdpPath& path, std::span<std::byte> datagram) {
+  take(path, datagram, false);
+}
+
+void ViewerThread::hand_over(unsigned thread, const net::UdpPath& path, base::ByteView datagram) {
+  if (thread >= threads_.size() || thread == index_) return;
+  ViewerThread* other = threads_[thread];
+  if (other->handed_over_.fetch_add(1) >= kMaxHandedOver) {
+    other->handed_over_.fetch_sub(1);
+    return;
+  }
+  other->loop_.post([other, path, copy = base::ByteVector(datagram.begin(), datagram.end())]() mutable {
+    other->handed_over_.fetch_sub(1);
+    other->take(path, copy, true);
+  });
+}
+
+void ViewerThread::take(const net::UdpPath& path, std::span<std::byte> datagram, bool handed_over) {
+  if (stopped_) return;
+  Session* session = nullptr;
+  if (is_stun(datagram)) {
+    if (const auto ufrag = local_ufrag_of(datagram)) {
+      if (const auto found = ufrags_.find(*ufrag); found != ufrags_.end()) {
+        session = found->second;
+      } else if (const auto owner = owner_of_ufrag(*ufrag); owner && !handed_over) {
+        hand_over(*owner, path, datagram);
+        return;
+      }
+    } else if (const auto tag = answer_tag(datagram)) {
+      if (*tag != index_) {
+        if (!handed_over) hand_over(*tag, path, datagram);
+        return;
+      }
+      if (gatherer_ && gatherer_->on_datagram(clock_.steady(), path, datagram)) return;
+    }
+  }
+  if (session == nullptr) {
+    const auto found = paths_.find(path);
+    if (found == paths_.end()) return;
+    if (found->second.session == nullptr) {
+      if (!handed_over) hand_over(found->second.thread, path, datagram);
+      return;
+    }
+    session = found->second.session;
+  }
+  session->on_datagram(clock_.steady(), path, datagram);
+  if (session->ended())
+    remove_ended();
+  else if (session->wants_slices())
+    schedule();
+}
+
+void ViewerThread::remove_ended() {
+  for (auto each = sessions_.begin(); each != sessions_.end();) {
+    const auto next = std::next(each);
+    if (each->second->ended()) remove(each);
+    each = next;
+  }
+}
+
+void ViewerThread::remove(std::map<std::string, std::unique_ptr<Session>>::iterator session) {
+  Session* gone = session->second.get();
+  std::erase_if(ufrags_, [gone](const auto& each) { return each.second == gone; });
+  for (auto each = paths_.begin(); each != paths_.end();) {
+    const auto next = std::next(each);
+    if (each->second.session == gone) on_path_forgotten(*gone, net::UdpPath(each->first));
+    each = next;
+  }
+  const auto feed = feeds_.find(gone->options().camera);
+  std::erase(feed->second->viewers, gone);
+  if (feed->second->viewers.empty()) {
+    feed->second->stream->unsubscribe(feed->second);
+    feeds_.erase(feed);
+  }
+  sessions_.erase(session);
+  load_.fetch_sub(1, std::memory_order_relaxed);
+}
+
+void ViewerThread::schedule() {
+  if (stopped_) return;
+  const bool burst_wanted = std::any_of(sessions_.begin(), sessions_.end(),
+                                        [](const auto& each) { return each.second->wants_slices(); });
+  if (bursting_ && burst_wanted) return;
+  bursting_ = burst_wanted;
+  const base::SteadyTime now = clock_.steady();
+  timer_.expires_at(burst_wanted ? std::min(next_tick_, now + VideoSender::kSlice) : next_tick_);
+  timer_.async_wait([this, alive = alive_](const boost::system::error_code& error) {
+    if (error || !*alive || stopped_) return;
+    bursting_ = false;
+    burst();
+    if (clock_.steady() >= next_tick_) on_tick();
+    schedule();
+  });
+}
+
+// Those who begin, in turns, so that none waits for ever and none who watches waits long.
+void ViewerThread::burst() {
+  std::vector<Session*> wanting;
+  for (const auto& [id, session] : sessions_) {
+    if (session->wants_slices()) wanting.push_back(session.get());
+  }
+  if (wanting.empty()) return;
+  const base::SteadyTime begin = clock_.steady();
+  const size_t first = burst_turn_ % wanting.size();
+  for (size_t i = 0; i < wanting.size(); ++i) {
+    const base::SteadyTime now = clock_.steady();
+    if (now - begin > kBurstTime) return;
+    wanting[(first + i) % wanting.size()]->on_slice(now);
+    ++burst_turn_;
+  }
+}
+
+void ViewerThread::on_tick() {
+  const base::SteadyTime now = clock_.steady();
+  next_tick_ = now + kTick;
+  for (auto& [id, session] : sessions_) session->on_time(now);
+  if (gatherer_) gatherer_->on_time(now);
+  remove_ended();
+}
+
+}  // namespace miharu::webrtc
