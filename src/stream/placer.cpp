@@ -134,6 +134,8 @@ void Placer::add_video(const media::FramePtr& frame) {
       video_ = frame->config;
       start_run(next_reason_);
     }
+    // What was told of a jump concerned the sound alone.
+    if (!model_.awaits_picture()) jump_detail_.clear();
   }
   if (!running_) return;
   if (audio_ && frame->arrival - audio_arrival_ > kAudioGone) {
@@ -170,7 +172,6 @@ void Placer::start_run(RunReason reason) {
   restart_at_key_ = false;
   audio_ = audio_latest_;
   last_dts_ = {};
-  jump_detail_.clear();
   RunStart start{reason, std::move(next_detail_),   video_,
                  audio_, model_.utc_minus_steady(), clock_.synchronised()};
   next_detail_.clear();
