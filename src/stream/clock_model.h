@@ -53,8 +53,10 @@ class ClockModel {
   // Forgets everything: the media times that follow have no relation to those before.
   void reset();
   // The camera's clock jumped. A track whose next frame does not fit the mapping is mapped anew, behind its
-  // last one; stepped() holds until the run is changed. Needs placed().
+  // last one; if it is the picture, stepped() holds until the run is changed. Needs placed().
   void rebase();
+  // No picture came since rebase().
+  [[nodiscard]] bool awaits_picture() const { return track(media::TrackKind::kVideo).lost_zero; }
 
   // Each frame as it came from the camera, before any transcoding: the media time when it was complete, its
   // arrival, and the wall clock at that.

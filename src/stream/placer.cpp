@@ -134,6 +134,8 @@ void Placer::add_video(const media::FramePtr& frame) {
       video_ = frame->config;
       start_run(next_reason_, false);
     }
+    // What was told of a jump concerned the sound alone.
+    if (!model_.awaits_picture()) jump_detail_.clear();
   } else if (running_ && model_.wall_stepped() && same(video_, frame->config)) {
     // Not under the old clock until a key frame comes.
     end_run(RunReason::kClockStep, model_.describe_step());
@@ -177,7 +179,6 @@ void Placer::start_run(RunReason reason, bool dependent) {
   if (!dependent) {
     restart_at_key_ = false;
     audio_ = audio_latest_;
-    jump_detail_.clear();
   }
   RunStart start{reason,   std::move(next_detail_),   video_,
                  audio_,   model_.utc_minus_steady(), clock_.synchronised(),
