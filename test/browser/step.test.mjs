@@ -9,10 +9,8 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { chooseCamera, frameNumberAt, frameReader, framesBetween, signIn, startBrowser, startMiharu } from './lib.mjs';
 
-const kSteps = [-7200, -40, 600];
+const kSteps = [-7200, 600];
 const kCameras = ['fmp4', 'fmp4-silent', 'mpegts', 'mpegts-silent'];
-/** The page plays stretches of the wall clock: what lies two hours back is not what it plays next. */
-const kFarBack = -3600;
 const kGop_s = 4;
 
 let browser;
@@ -74,7 +72,8 @@ for (const step of kSteps) {
             ['over the border', whole(), recording.step.at - 2500],
             ['from behind it', behind(), null],
           ]) {
-            if (player === 'Video.js' && step < kFarBack && begin !== null) continue;
+            // The page goes by the wall clock: what lies before is not what it plays next.
+            if (player === 'Video.js' && step < 0 && begin !== null) continue;
             const last = numberAt(recording.step.at + kGop_s * 1000 + 1500);
             const play = player === 'hls.js' ? playBare : playPage;
             const at = begin === null ? from : begin;
