@@ -17,10 +17,6 @@ constexpr std::string_view kPlaylistType = "application/vnd.apple.mpegurl";
 constexpr int kGzipLevel = 1;
 constexpr std::string_view kImmutable = "private, max-age=31536000, immutable";
 
-// A dependent chunk leans on those before it: the playlist begins further back, inside one long group of
-// pictures.
-constexpr base::nanoseconds kLookBack = std::chrono::minutes(5);
-
 std::string_view media_type(store::Container container) {
   return container == store::Container::kFmp4 ? "video/mp4" : "video/mp2t";
 }
@@ -68,12 +64,13 @@ net::HttpResponse Playback::interval(const net::HttpRequest& request, const Acce
   if (!wanted) return problem_of(wanted.error());
   const auto asked = clamp(access, *wanted);
   if (!asked) return net::problem(403, "your credentials do not reach into this interval");
-  const auto found = catalog_.find(camera, asked->from - kLookBack, asked->to);
+  const auto found = catalog_.find_with_lead(camera, asked->from, asked->to);
   if (!found) return problem_of(found.error());
   hls::VodRequest vod;
   vod.from = asked->from;
   vod.to = asked->to;
   vod.now = now;
+  if (access.interval) vod.permitted = std::pair(access.interval->from, access.interval->to);
   vod.by_object = asked->to - asked->from > kLongestByChunk;
   std::string text = list == List::kChunks ? hls::vod_playlist(camera, found->entries, vod)
                                            : hls::iframe_playlist(camera, found->entries, vod);

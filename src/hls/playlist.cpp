@@ -42,6 +42,14 @@ bool follows(const Segment& before, const Segment& after) {
          std::abs(after.start_ms - before.end_ms()) <= kGapMs;
 }
 
+// Pictures go on from one to the other: within a run, or into a run that begins without a key frame because
+// the clock was set, whatever it showed before.
+bool leads_into(const Segment& before, const Segment& after) {
+  if (before.entry->name.run == after.entry->name.run) return follows(before, after);
+  return after.first_of_object && after.key_bytes == 0 && before.seq_end == after.seq &&
+         store::leads_into(before.entry->name, after.entry->name);
+}
+
 void split_by_chunk(const CatalogEntry& entry, std::vector<Segment>& out) {
   const ObjectName& name = entry.name;
   Segment segment{
@@ -73,8 +81,28 @@ void whole_object(const CatalogEntry& entry, std::vector<Segment>& out) {
                  .first_of_object = true});
 }
 
-// The segments that overlap [from, to), each stretch beginning with an independent one where there is one
-// before it.
+// Floor and ceiling, so that an interval inside one millisecond still finds its chunk.
+struct Asked {
+  explicit Asked(const VodRequest& request)
+      : from_ms(base::to_unix_ms(request.from)),
+        to_ms(base::to_unix_ms(std::min(request.to, store::kLatestStart) + base::nanoseconds(999'999))) {}
+  [[nodiscard]] bool holds(const Segment& segment) const {
+    return segment.end_ms() > from_ms && segment.start_ms < to_ms;
+  }
+  int64_t from_ms;
+  int64_t to_ms;
+};
+
+bool may_be_fetched(const Segment& segment, const VodRequest& request) {
+  if (!request.permitted) return true;
+  const auto& [from, to] = *request.permitted;
+  const ObjectName& name = segment.entry->name;
+  if (!segment.entry->growing) return name.start < to && name.end() > from;
+  return base::from_unix_ms(segment.start_ms) < to && base::from_unix_ms(segment.end_ms()) > from;
+}
+
+// The segments that overlap [from, to), each stretch beginning with an independent one if there is one before
+// it, else with the next if it is near.
 std::vector<Segment> select(const Entries& entries, const VodRequest& request, bool by_object) {
   std::vector<Segment> all;
   all.reserve(by_object ? entries.size() : entries.size() * 10);
@@ -86,21 +114,31 @@ std::vector<Segment> select(const Entries& entries, const VodRequest& request, b
       whole_object(*entry, all);
     }
   }
-  // Floor and ceiling, so that an interval inside one millisecond still finds its chunk.
-  const int64_t from_ms = base::to_unix_ms(request.from);
-  const int64_t to_ms =
-      base::to_unix_ms(std::min(request.to, store::kLatestStart) + base::nanoseconds(999'999));
+  const Asked asked(request);
   // Moves the chosen ones to the front: those in [kept of the last choice, i) were passed over and may be
   // wanted again.
+  const auto key_is_near = [&](size_t i) {
+    constexpr size_t kMostLeftOut = 6;  // a minute, of a group of pictures that is cut every 10 s
+    for (size_t next = i + 1; next < std::min(all.size(), i + 1 + kMostLeftOut); ++next) {
+      if (!asked.holds(all[next]) || !follows(all[next - 1], all[next])) return false;
+      if (all[next].key_bytes > 0) return true;
+    }
+    return false;
+  };
   size_t kept = 0;
   size_t passed = 0;  // first segment since the last choice
   for (size_t i = 0; i < all.size(); ++i) {
-    if (all[i].end_ms() <= from_ms || all[i].start_ms >= to_ms) continue;
+    if (!asked.holds(all[i])) continue;
     size_t first = i;
-    while (all[first].key_bytes == 0 && first > passed && follows(all[first - 1], all[first])) --first;
+    while (all[first].key_bytes == 0 && first > passed && leads_into(all[first - 1], all[first]) &&
+           may_be_fetched(all[first - 1], request))
+      --first;
     // Reached what was chosen before, or nothing independent: no reason to begin earlier than asked.
-    const bool joined = first == passed && kept > 0 && first > 0 && follows(all[kept - 1], all[first]);
-    if (all[first].key_bytes == 0 && !joined) first = i;
+    const bool joined = first == passed && kept > 0 && first > 0 && leads_into(all[kept - 1], all[first]);
+    if (all[first].key_bytes == 0 && !joined) {
+      if (key_is_near(i)) continue;
+      first = i;
+    }
     for (; first <= i; ++first, ++kept) {
       if (kept != first) all[kept] = all[first];
     }
@@ -186,8 +224,18 @@ void write_border(PlaylistWriter& out, const Segment* before, const Segment& seg
   if (!joined || before->entry != segment.entry) out.program_date_time(segment.start_ms);
 }
 
-void write_start(PlaylistWriter& out, const VodRequest& request, const Segment& first, bool ended) {
-  const int64_t offset_ms = std::max<int64_t>(0, base::to_unix_ms(request.from) - first.start_ms);
+void write_start(PlaylistWriter& out, const VodRequest& request, const std::vector<Segment>& segments,
+                 bool ended) {
+  // On the player's timeline, where each segment lies behind the one before whatever the clock showed.
+  const Asked asked(request);
+  int64_t offset_ms = 0;
+  for (const Segment& segment : segments) {
+    if (asked.holds(segment)) {
+      offset_ms += std::max<int64_t>(0, asked.from_ms - segment.start_ms);
+      break;
+    }
+    offset_ms += static_cast<int64_t>(segment.duration_ms);
+  }
   // A list without end would be begun near its end.
   if (offset_ms == 0 && ended) return;
   out.text("#EXT-X-START:TIME-OFFSET=").seconds(static_cast<uint64_t>(offset_ms)).text(",PRECISE=YES\n");
@@ -213,7 +261,7 @@ std::string vod_playlist(std::string_view camera, const Entries& entries, const 
   if (std::ranges::all_of(segments, [](const Segment& s) { return s.key_bytes > 0; })) {
     out.text("#EXT-X-INDEPENDENT-SEGMENTS\n");
   }
-  write_start(out, request, segments[0], ended);
+  write_start(out, request, segments, ended);
   const Maps maps(segments);
   const Segment* before = nullptr;
   for (const Segment& segment : segments) {
@@ -234,7 +282,7 @@ std::string iframe_playlist(std::string_view camera, const Entries& entries, con
   for (const Segment& segment : select(entries, request, false)) {
     if (segment.key_bytes > 0) {
       frames.push_back(segment);
-    } else if (!frames.empty() && follows(last, segment)) {
+    } else if (!frames.empty() && leads_into(last, segment)) {
       frames.back().duration_ms += segment.duration_ms;
       frames.back().seq_end = segment.seq_end;
     }

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/clock.h"
@@ -20,6 +21,8 @@ struct VodRequest {
   base::UtcTime to;
   base::UtcTime now;       // `to` in the past ends the list with EXT-X-ENDLIST
   bool by_object = false;  // one entry per object: for more than 24 h
+  // Objects and growing chunks outside of it may not be fetched: none that others lean on is listed.
+  std::optional<std::pair<base::UtcTime, base::UtcTime>> permitted{};
   // Put before media addresses: playlists are at /hls/<camera>/vod.m3u8, media at /media/..., both below the
   // same prefix.
   std::string media_prefix = "../../media/";
@@ -28,8 +31,9 @@ struct VodRequest {
 // Media playlist for [from, to): the chunk that holds `from` comes first with EXT-X-START to the exact place,
 // the chunk that holds `to` last. Finished objects by byte ranges of their key, the growing object by lasting
 // chunk addresses. A stretch that would begin with a dependent chunk begins with the independent one before
-// it if `entries` reach so far: list a little more than [from, to). An interval without recording is a valid
-// playlist without segments. By object, a list that is not ended leaves the growing object out (its chunks
+// it by number, also across the border of runs, if `entries` reach so far (Catalog::find_with_lead); else
+// with the next independent one, if that is near. An interval without recording is a valid playlist without
+// segments. By object, a list that is not ended leaves the growing object out (its chunks
 // would turn into one entry later).
 std::string vod_playlist(std::string_view camera, const std::vector<store::CatalogEntryPtr>& entries,
                          const VodRequest& request);

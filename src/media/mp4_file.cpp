@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 #include "base/check.h"
 #include "media/muxer.h"
@@ -99,8 +100,29 @@ uint64_t Mp4FileWriter::Track::duration_of(size_t index) const {
   return static_cast<uint64_t>(next - samples[index].dts);
 }
 
-void Mp4FileWriter::begin_run(TrackConfigPtr video, TrackConfigPtr audio) {
-  runs_.push_back({std::move(video), std::move(audio), {}, {}});
+void Mp4FileWriter::begin_run(TrackConfigPtr video, TrackConfigPtr audio, bool continues) {
+  runs_.push_back({std::move(video), std::move(audio), continues, {}, {}});
+}
+
+void Mp4FileWriter::prepend_lead(const Run& before, Run& run) {
+  if (run.video.empty() || !before.video_config || !run.video_config ||
+      *before.video_config != *run.video_config)
+    return;
+  size_t key = before.video.size();
+  while (key > 0 && !before.video[--key].scanned.key) {
+  }
+  if (key == before.video.size() || !before.video[key].scanned.key) return;
+  const size_t last = before.video.size() - 1;
+  const int64_t end =
+      before.video[last].scanned.dts + last_duration(before.video, last, kDefaultPictureTicks);
+  const int64_t shift = run.video.front().scanned.dts - end;
+  run.lead = before.video.size() - key;
+  run.video.insert(run.video.begin(), before.video.begin() + static_cast<std::ptrdiff_t>(key),
+                   before.video.end());
+  for (size_t i = 0; i < run.lead; ++i) {
+    run.video[i].scanned.dts += shift;
+    run.video[i].scanned.pts += shift;
+  }
 }
 
 Status Mp4FileWriter::check(const Run& run) const {
@@ -109,6 +131,7 @@ Status Mp4FileWriter::check(const Run& run) const {
 }
 
 void Mp4FileWriter::place(const Run& run) {
+  const bool lead_is_there = std::exchange(placed_to_end_, false);
   if (run.video.empty()) return;
   const auto wall = [&](int64_t ticks) {
     return rescale_ticks(ticks, run.video_config->clock_rate, kVideoTimescale);
@@ -129,7 +152,8 @@ void Mp4FileWriter::place(const Run& run) {
   Place place;
   place.shown_from = std::numeric_limits<int64_t>::max();
   place.shown_to = std::numeric_limits<int64_t>::min();
-  for (size_t i = key; i <= last; ++i) {
+  if (key < run.lead && lead_is_there) key = run.lead;
+  for (size_t i = std::max(key, run.lead); i <= last; ++i) {
     const ScannedSample& sample = run.video[i].scanned;
     const int64_t pts = wall(sample.pts);
     if (pts < from || pts >= to) continue;
@@ -163,6 +187,7 @@ void Mp4FileWriter::place(const Run& run) {
   video_.end += place.shift;
   if (first_run) shown_from_ = place.shown_from + place.shift;
   shown_to_ = place.shown_to + place.shift;
+  placed_to_end_ = last + 1 == run.video.size();
   place_audio(run, place, first_run);
 }
 
@@ -199,12 +224,15 @@ void Mp4FileWriter::place_audio(const Run& run, const Place& place, bool first_r
 
 Result<uint64_t> Mp4FileWriter::prepare() {
   CHECK(head_.empty());
-  for (Run& run : runs_) {
+  for (size_t i = 0; i < runs_.size(); ++i) {
+    Run& run = runs_[i];
     if (const Status status = check(run); !status) return tl::unexpected(status.error());
+    if (run.continues && i > 0) prepend_lead(runs_[i - 1], run);
     place(run);
-    run.video = {};
     run.audio = {};
+    if (i > 0) runs_[i - 1].video = {};
   }
+  runs_.clear();
   if (video_.samples.empty()) {
     return base::fail(Errc::kNotFound, "no picture that can be decoded in the interval; choose a longer one");
   }

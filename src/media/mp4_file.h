@@ -42,8 +42,9 @@ class Mp4FileWriter {
 
   // A run begins: samples on one unbroken clock, with these parameters (of Scan; `audio` may be null). Times
   // are ticks of clock_rate from the Unix epoch. Objects of a run are added one after the other without a new
-  // run.
-  void begin_run(TrackConfigPtr video, TrackConfigPtr audio);
+  // run. One that `continues` the run before begins without a key frame: its first pictures need those that
+  // end the run before, which are in the file, hidden at its start, if nothing else of that run is.
+  void begin_run(TrackConfigPtr video, TrackConfigPtr audio, bool continues = false);
   // In order of dts within a track.
   void add_video(const Mp4Sample& sample) { runs_.back().video.push_back(sample); }
   void add_audio(const Mp4Sample& sample) { runs_.back().audio.push_back(sample); }
@@ -60,8 +61,10 @@ class Mp4FileWriter {
   struct Run {
     TrackConfigPtr video_config;
     TrackConfigPtr audio_config;
+    bool continues = false;
     std::vector<Mp4Sample> video;
     std::vector<Mp4Sample> audio;
+    size_t lead = 0;  // first ones of `video` that are of the run before, by this one's clock
   };
   struct PlacedSample {
     Mp4Sample source;
@@ -96,6 +99,7 @@ class Mp4FileWriter {
   };
 
   [[nodiscard]] base::Status check(const Run& run) const;
+  static void prepend_lead(const Run& before, Run& run);
   void place(const Run& run);
   void place_audio(const Run& run, const Place& place, bool first_run);
   void lay_out_chunks();
@@ -112,6 +116,7 @@ class Mp4FileWriter {
   Mp4Gaps gaps_;
   std::vector<Run> runs_;
 
+  bool placed_to_end_ = false;  // the last picture of the run before is in the file
   Track video_;
   Track audio_;
   std::vector<Chunk> chunks_;

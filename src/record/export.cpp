@@ -55,22 +55,12 @@ base::Result<ExportReport> export_mp4(store::ObjectStore& store, store::Catalog&
                                       std::string_view camera, base::UtcTime from, base::UtcTime to,
                                       const media::Mp4FileWriter::Sink& sink,
                                       const std::function<bool(uint64_t, uint64_t)>& progress) {
-  // A dependent chunk leans on those before it, at most one long group of pictures away.
-  auto found = catalog.find(camera, from - std::chrono::minutes(5), to);
+  auto found = catalog.find_with_lead(camera, from, to);
   if (!found) return tl::unexpected(found.error());
   std::vector<store::CatalogEntryPtr> entries;
   for (const store::CatalogEntryPtr& entry : found->entries) {
     if (!entry->growing) entries.push_back(entry);
   }
-  size_t first = 0;
-  while (first < entries.size() && entries[first]->name.end() <= from) ++first;
-  const auto begins_with_key = [&](size_t i) {
-    return !entries[i]->name.chunks.empty() && entries[i]->name.chunks.front().key_bytes > 0;
-  };
-  while (first > 0 && first < entries.size() && !begins_with_key(first) &&
-         entries[first - 1]->name.run == entries[first]->name.run)
-    --first;
-  entries.erase(entries.begin(), entries.begin() + static_cast<ptrdiff_t>(first));
   if (entries.empty()) {
     return base::fail(base::Errc::kNotFound,
                       fmt::format("nothing of camera {} is recorded (and finished) between {} and {}", camera,
@@ -89,7 +79,11 @@ base::Result<ExportReport> export_mp4(store::ObjectStore& store, store::Catalog&
                           ? media::scan_fmp4(*bytes)
                           : media::scan_mpegts(*bytes, base::to_unix_ms(name.start) * 90);
     if (!scan) return tl::unexpected(base::Error(scan.error()).in(entries[i]->key));
-    if (!run || *run != name.run) writer.begin_run(scan->video, scan->audio);
+    const bool follows = i > 0 && store::leads_into(entries[i - 1]->name, name);
+    // After a step of the clock what is needed of the run before may be far from what is shown of it.
+    const bool is_lead = name.end() <= from || name.start >= to;
+    if (!run || *run != name.run || (is_lead && !follows))
+      writer.begin_run(scan->video, scan->audio, follows && name.chunks.front().key_bytes == 0);
     run = name.run;
     for (const media::ScannedFragment& fragment : scan->fragments) {
       for (const media::ScannedSample& sample : fragment.video) writer.add_video({i, sample});

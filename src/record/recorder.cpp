@@ -198,6 +198,7 @@ void Recorder::on_run_start(const stream::RunStart& start) {
 void Recorder::begin_segmenter_run(RunReason reason) {
   stream::RunStart start = *run_;
   start.reason = reason;
+  continues_ = false;
   segmenter_.start_run(start);
   next_reason_ = RunReason::kCameraLost;
   next_text_.clear();
@@ -213,7 +214,7 @@ void Recorder::on_placed(const stream::PlacedFrame& placed) {
       begin_segmenter_run(RunReason::kCameraLost);
     }
   }
-  const bool can_start = placed.frame->is_video() && placed.frame->key;
+  const bool can_start = placed.frame->is_video() && (placed.frame->key || (run_->dependent && continues_));
   if (!segmenter_.running()) {
     if (!ready_ || !can_start) {
       if (!ready_) ++frames_dropped_;
@@ -228,6 +229,7 @@ void Recorder::on_placed(const stream::PlacedFrame& placed) {
 
 void Recorder::on_run_end(RunReason reason, const std::string& detail) {
   run_.reset();
+  continues_ = segmenter_.running() && !suspended_;
   if (!suspended_) {
     next_reason_ = reason;
     next_text_ = detail;
@@ -377,6 +379,7 @@ void Recorder::suspend(RunReason reason, const std::string& text) {
   warn_once(fmt::format("recording is interrupted: {}", text));
   suspended_ = true;
   ready_ = false;
+  continues_ = false;
   next_reason_ = reason;
   next_text_ = text;
   // The segmenter may be on the stack above: its run is given up once it has returned.

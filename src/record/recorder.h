@@ -129,8 +129,9 @@ class Recorder final : public stream::PlacedListener, private SegmenterListener 
 
   Segmenter segmenter_;
   std::optional<stream::RunStart> run_;  // the placer's current run
-  bool started_ = false;                 // the disk side answered once
-  bool ready_ = false;                   // the disk side answered: parts may be sent
+  bool continues_ = false;  // what the pictures of a dependent run lean on was recorded just before
+  bool started_ = false;    // the disk side answered once
+  bool ready_ = false;      // the disk side answered: parts may be sent
   bool suspended_ = false;
   bool stopped_ = false;
   store::RunReason next_reason_ = store::RunReason::kRestart;

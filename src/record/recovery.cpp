@@ -27,6 +27,16 @@ struct ChunkSpan {
 
 }  // namespace
 
+// Of the first key frame; none in an object of dependent chunks, whose place only its name tells.
+std::optional<base::nanoseconds> offset_of_key(const media::Scan& scan, uint32_t rate) {
+  for (const media::ScannedFragment& fragment : scan.fragments) {
+    if (!fragment.begins_with_key()) continue;
+    const media::ScannedSample& key = fragment.video.front();
+    return ticks_to_utc(key.pts, rate) - ticks_to_utc(key.dts, rate);
+  }
+  return std::nullopt;
+}
+
 base::Result<Recovered> recover_object(base::ByteView bytes, const store::ObjectName& head) {
   const int64_t near_90k = base::to_unix_ms(head.start) * 90;
   const auto scan = head.container == store::Container::kFmp4 ? media::scan_fmp4(bytes)
@@ -62,7 +72,8 @@ base::Result<Recovered> recover_object(base::ByteView bytes, const store::Object
     const media::ScannedFragment& fragment = scan->fragments[i];
     if (!fragment.video.empty()) {
       const media::ScannedSample& first = fragment.video.front();
-      if (!show_offset) show_offset = ticks_to_utc(first.pts, rate) - ticks_to_utc(first.dts, rate);
+      if (!show_offset)
+        show_offset = offset_of_key(*scan, rate).value_or(head.start - ticks_to_utc(first.dts, rate));
     }
     if (fragment.starts_chunk || chunks.empty()) {
       if (fragment.video.empty())

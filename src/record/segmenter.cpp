@@ -83,7 +83,7 @@ void Segmenter::add(const stream::PlacedFrame& placed) {
     const bool too_long = age + last_video_duration_ > options_.max_chunk;
     const bool too_large = object_bytes_ > options_.max_object_bytes;
     if (at_key || too_long || too_large) {
-      const nanoseconds object_age = placed.dts + show_offset_ - object_.start;
+      const nanoseconds object_age = placed.dts + *show_offset_ - object_.start;
       end_chunk(placed.dts, (at_key && object_age >= options_.segment) || too_large);
     } else if (placed.dts + last_video_duration_ - part_start_ > options_.part ||
                video_bytes_ > options_.max_part_bytes) {
@@ -103,8 +103,8 @@ bool Segmenter::is_behind_pause(const stream::PlacedFrame& placed) const {
 
 void Segmenter::begin_chunk(const Sample& first) {
   if (!object_open_) {
-    if (first.frame->key || !run_has_part_) show_offset_ = as_written(first.pts) - as_written(first.dts);
-    object_.start = std::chrono::round<base::milliseconds>(as_written(first.dts) + show_offset_);
+    if (first.frame->key || !show_offset_) show_offset_ = as_written(first.pts) - as_written(first.dts);
+    object_.start = std::chrono::round<base::milliseconds>(as_written(first.dts) + *show_offset_);
     object_.seq = next_seq_;
     object_.chunks.clear();
     object_bytes_ = init_.size();
@@ -119,7 +119,7 @@ void Segmenter::begin_chunk(const Sample& first) {
 void Segmenter::end_chunk(UtcTime boundary, bool end_object) {
   flush_part(boundary, false);
   // Rounding is of cumulative times, so that the durations of an object add up to its end.
-  const UtcTime end = std::chrono::round<base::milliseconds>(as_written(boundary) + show_offset_);
+  const UtcTime end = std::chrono::round<base::milliseconds>(as_written(boundary) + *show_offset_);
   chunk_.duration_ms =
       static_cast<uint32_t>(std::max<int64_t>(1, base::to_unix_ms(end) - base::to_unix_ms(object_.end())));
   object_.chunks.push_back(chunk_);
@@ -150,8 +150,8 @@ void Segmenter::flush_part(UtcTime boundary, bool everything) {
   part.seq = next_seq_;
   part.starts_chunk = !chunk_has_part_;
   part.independent = part.starts_chunk && chunk_independent_;
-  part.start = std::max(as_written(video_.front().dts) + show_offset_, object_.start);
-  part.end = as_written(boundary) + show_offset_;
+  part.start = std::max(as_written(video_.front().dts) + *show_offset_, object_.start);
+  part.end = as_written(boundary) + *show_offset_;
   for (const Sample& sample : video_) part.damaged |= sample.frame->damaged;
   if (part.independent) {
     // The key frame's byte range is a whole fragment: I-frame playlists and scrubbing need it.

@@ -78,8 +78,9 @@ class Segmenter {
   bool chunk_independent_ = false;
   base::UtcTime chunk_start_;  // dts
   store::Chunk chunk_;
-  base::nanoseconds show_offset_{};  // pts - dts of the run's first frame, and of its key frames
-  base::UtcTime part_start_;         // dts
+  // pts - dts of the key frame before, also of one of an earlier run that this one continues.
+  std::optional<base::nanoseconds> show_offset_;
+  base::UtcTime part_start_;  // dts
 
   std::vector<media::Sample> video_;  // pending; the last one's end is not known yet
   std::vector<media::Sample> audio_;

@@ -156,6 +156,35 @@ class Catalog::Impl {
     return result;
   }
 
+  base::Result<CatalogResult> find_with_lead(std::string_view camera, base::UtcTime from, base::UtcTime to) {
+    auto result = find(camera, from, to);
+    if (!result) return result;
+    std::vector<CatalogEntryPtr> leads;
+    const auto is_known = [&](const ObjectName& name) {
+      const auto before = [](const CatalogEntryPtr& entry, uint64_t seq) { return entry->name.seq < seq; };
+      const auto next = std::lower_bound(result->entries.begin(), result->entries.end(), name.seq, before);
+      return next != result->entries.begin() && leads_into((*std::prev(next))->name, name);
+    };
+    for (const CatalogEntryPtr& entry : result->entries) {
+      base::milliseconds length{};
+      CatalogEntryPtr last = entry;
+      bool needs = needs_lead(entry->name, from);
+      while (needs && !is_known(last->name)) {
+        auto before = object_before(camera, last->name);
+        if (!before) return tl::unexpected(std::move(before.error()));
+        last = std::move(*before);
+        if (!last) break;
+        leads.push_back(last);
+        length += last->name.duration();
+        needs = length <= kLongestLead && !has_key(last->name);
+      }
+    }
+    if (leads.empty()) return result;
+    result->entries.insert(result->entries.end(), leads.begin(), leads.end());
+    order_by_seq(result->entries);
+    return result;
+  }
+
   base::Result<std::vector<std::string>> cameras() {
     auto listing = store_.list("rec/", true);
     if (!listing) return tl::unexpected(std::move(listing.error()));
@@ -173,6 +202,33 @@ class Catalog::Impl {
   }
 
  private:
+  static bool has_key(const ObjectName& name) {
+    return std::ranges::any_of(name.chunks, [](const Chunk& chunk) { return chunk.key_bytes > 0; });
+  }
+  // What lies in it from `from` on begins with a dependent chunk, and no independent one is before that.
+  static bool needs_lead(const ObjectName& name, base::UtcTime from) {
+    base::UtcTime end = name.start;
+    for (const Chunk& chunk : name.chunks) {
+      if (chunk.key_bytes > 0) return false;
+      end += base::milliseconds(chunk.duration_ms);
+      if (end > from) return true;
+    }
+    return false;
+  }
+  // Null if there is none.
+  base::Result<CatalogEntryPtr> object_before(std::string_view camera, const ObjectName& name) {
+    // Right before it as a rule, elsewhere only where the clock was set in between.
+    for (const base::nanoseconds around :
+         {base::nanoseconds(base::seconds(1)), base::nanoseconds(kFarthestStep)}) {
+      auto found = find(camera, name.start - around, name.start + around);
+      if (!found) return tl::unexpected(std::move(found.error()));
+      for (CatalogEntryPtr& entry : found->entries) {
+        if (leads_into(entry->name, name)) return std::move(entry);
+      }
+    }
+    return CatalogEntryPtr();
+  }
+
   base::Result<CatalogEntryPtr> oldest_below(std::string_view camera, const std::string& prefix,
                                              unsigned depth) {
     const bool leaf = depth == kHourDepth;
@@ -278,6 +334,10 @@ Catalog::~Catalog() = default;
 
 base::Result<CatalogResult> Catalog::find(std::string_view camera, base::UtcTime from, base::UtcTime to) {
   return impl_->find(camera, from, to);
+}
+base::Result<CatalogResult> Catalog::find_with_lead(std::string_view camera, base::UtcTime from,
+                                                    base::UtcTime to) {
+  return impl_->find_with_lead(camera, from, to);
 }
 base::Result<std::vector<std::string>> Catalog::cameras() {
   return impl_->cameras();

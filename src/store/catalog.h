@@ -37,6 +37,18 @@ struct CatalogResult {
 // Objects last at most this long: so far before `from` find() looks for the one that holds it.
 inline constexpr std::chrono::minutes kLongestObject{3};
 
+// What a dependent chunk leans on is looked for so far back in the recording, and by so much may the wall
+// clock have been set in between.
+inline constexpr std::chrono::minutes kLongestLead{5};
+inline constexpr std::chrono::hours kFarthestStep{26};
+
+// Whether the pictures at the start of `after` go on where `before` ends, whatever the clock showed: numbers
+// of chunks have no hole, and what begins a run without a key frame continues the run before
+// (docs/formats.md).
+inline bool leads_into(const ObjectName& before, const ObjectName& after) {
+  return before.seq + before.chunks.size() == after.seq && before.container == after.container;
+}
+
 // Thread-safe. Decoded hours are cached as long as the store tells the same version of them. Where it tells
 // none (a bucket), an hour whose chunk numbers run on without a hole into both neighbours is complete and
 // cached for 24 h, any other for 10 s. The cache is bounded to 64 MiB (docs/limits.md).
@@ -48,6 +60,10 @@ class Catalog {
 
   // Any length: above eight days only the hours that exist are asked for.
   base::Result<CatalogResult> find(std::string_view camera, base::UtcTime from, base::UtcTime to);
+  // The same, and what its dependent chunks lean on: the objects before by number back to one with a key
+  // frame, which after a step of the clock may lie before `from` or behind `to`. What is not there is left
+  // out.
+  base::Result<CatalogResult> find_with_lead(std::string_view camera, base::UtcTime from, base::UtcTime to);
   base::Result<std::vector<std::string>> cameras();  // names of the cameras that have a recording, sorted
   // The finished object with the earliest start. Null when there is none.
   base::Result<CatalogEntryPtr> oldest(std::string_view camera);

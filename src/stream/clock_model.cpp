@@ -149,7 +149,8 @@ void ClockModel::find_zero(Track& mine, nanoseconds media_time, nanoseconds raw,
   mine.to_slew = nanoseconds::zero();
   mine.last_media = media_time;
   mine.least.restart(raw, arrival);
-  camera_moved_ = true;
+  // Sound lies right from here on, and the run may have been changed for its picture already.
+  camera_moved_ |= &mine == &track(TrackKind::kVideo);
 }
 
 void ClockModel::slew(Track& mine, nanoseconds media_time, bool video) {
@@ -234,6 +235,11 @@ std::string ClockModel::describe_step() const {
   const Track& video = track(TrackKind::kVideo);
   return fmt::format("pictures came {:.1f} s off the time at which the camera's clock put them",
                      to_seconds(video.least.value() - video.offset));
+}
+
+void ClockModel::correct_wall_step() {
+  CHECK(wall_stepped());
+  used_difference_ = difference_;
 }
 
 void ClockModel::correct_step() {

@@ -53,8 +53,10 @@ class ClockModel {
   // Forgets everything: the media times that follow have no relation to those before.
   void reset();
   // The camera's clock jumped. A track whose next frame does not fit the mapping is mapped anew, behind its
-  // last one; stepped() holds until the run is changed. Needs placed().
+  // last one; if it is the picture, stepped() holds until the run is changed. Needs placed().
   void rebase();
+  // No picture came since rebase().
+  [[nodiscard]] bool awaits_picture() const { return track(media::TrackKind::kVideo).lost_zero; }
 
   // Each frame as it came from the camera, before any transcoding: the media time when it was complete, its
   // arrival, and the wall clock at that.
@@ -77,6 +79,10 @@ class ClockModel {
   // For a person: what happened.
   [[nodiscard]] std::string describe_step() const;
   void correct_step();
+  // The wall clock alone: it is read exactly, so that the very next frame can be placed by it. Until
+  // correct_wall_step() or correct_step().
+  [[nodiscard]] bool wall_stepped() const;
+  void correct_wall_step();
   // How far the least-delayed pictures of the last windows were from the mapping: a metric.
   [[nodiscard]] base::nanoseconds error() const { return error_; }
   // UTC minus steady clock, by which map() places.
@@ -111,7 +117,6 @@ class ClockModel {
   };
   Track& track(media::TrackKind kind) { return tracks_[static_cast<size_t>(kind)]; }
   [[nodiscard]] const Track& track(media::TrackKind kind) const { return tracks_[static_cast<size_t>(kind)]; }
-  [[nodiscard]] bool wall_stepped() const;
   void hold(media::TrackKind kind, base::nanoseconds media_time, base::nanoseconds raw,
             base::SteadyTime arrival);
   void find_zero(Track& mine, base::nanoseconds media_time, base::nanoseconds raw, base::SteadyTime arrival);

@@ -132,8 +132,15 @@ void Placer::add_video(const media::FramePtr& frame) {
     }
     if (!running_) {
       video_ = frame->config;
-      start_run(next_reason_);
+      start_run(next_reason_, false);
     }
+    // What was told of a jump concerned the sound alone.
+    if (!model_.awaits_picture()) jump_detail_.clear();
+  } else if (running_ && model_.wall_stepped() && same(video_, frame->config)) {
+    // Not under the old clock until a key frame comes.
+    end_run(RunReason::kClockStep, model_.describe_step());
+    model_.correct_wall_step();
+    start_run(RunReason::kClockStep, true);
   }
   if (!running_) return;
   if (audio_ && frame->arrival - audio_arrival_ > kAudioGone) {
@@ -165,14 +172,17 @@ void Placer::add_audio(const media::FramePtr& frame) {
   listener_.on_placed({frame, dts, dts});
 }
 
-void Placer::start_run(RunReason reason) {
+void Placer::start_run(RunReason reason, bool dependent) {
   running_ = true;
-  restart_at_key_ = false;
-  audio_ = audio_latest_;
   last_dts_ = {};
-  jump_detail_.clear();
-  RunStart start{reason, std::move(next_detail_),   video_,
-                 audio_, model_.utc_minus_steady(), clock_.synchronised()};
+  // What asks for a new run at the next key frame still does.
+  if (!dependent) {
+    restart_at_key_ = false;
+    audio_ = audio_latest_;
+  }
+  RunStart start{reason,   std::move(next_detail_),   video_,
+                 audio_,   model_.utc_minus_steady(), clock_.synchronised(),
+                 dependent};
   next_detail_.clear();
   listener_.on_run_start(start);
 }

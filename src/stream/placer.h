@@ -28,10 +28,13 @@ struct RunStart {
   // UTC minus the steady clock by which the run is placed, and whether that UTC was synchronised.
   base::nanoseconds utc_minus_steady{};
   bool synchronised = true;
+  // The first picture is no key frame, but continues the run before: the wall clock was set in between.
+  bool dependent = false;
 };
 
-// Called on the camera's media thread. A run begins with a key frame; within a run the dts of each track
-// increases strictly, no audio lies before the first video, and no configuration changes.
+// Called on the camera's media thread. A run begins with a key frame, or is told to be dependent; within a
+// run the dts of each track increases strictly, no audio lies before the first video, and no configuration
+// changes.
 class PlacedListener {
  public:
   virtual ~PlacedListener() = default;
@@ -72,7 +75,7 @@ class Placer {
 
  private:
   void release_held();
-  void start_run(store::RunReason reason);
+  void start_run(store::RunReason reason, bool dependent);
   void end_run(store::RunReason reason, const std::string& detail);
   void add_video(const media::FramePtr& frame);
   void add_audio(const media::FramePtr& frame);

@@ -146,6 +146,37 @@ TEST_P(PlaybackTest, CredentialsForAnIntervalSeeNoMore) {
   }
 }
 
+TEST_P(PlaybackTest, AfterAStepOfTheClockAnIntervalBeginsWithTheKeyFrameOfTheRunBefore) {
+  recorded_.run(base::milliseconds(12'400));
+  recorded_.clock.step(std::chrono::hours(-2));
+  recorded_.camera().continue_run();
+  recorded_.camera().record(seconds(30));
+  recorded_.camera().end_run();
+  recorded_.clock.advance(std::chrono::hours(5));
+  const nanoseconds after = base::milliseconds(12'400) - std::chrono::hours(2);
+  const auto entries = recorded_.entries();
+  const auto step = std::ranges::find_if(
+      entries, [](const auto& entry) { return entry->name.run.reason == store::RunReason::kClockStep; });
+  ASSERT_GT(step - entries.begin(), 0);
+  ASSERT_EQ((*step)->name.chunks[0].key_bytes, 0U);
+  const std::string& before = (*std::prev(step))->key;
+
+  const auto list = body_of(vod(after + base::milliseconds(100), after + seconds(1)));
+  EXPECT_THAT(list, HasSubstr(before));
+  EXPECT_THAT(list, HasSubstr("#EXT-X-DISCONTINUITY\n"));
+  EXPECT_LT(list.find(before), list.find((*step)->key));
+  // A guest of the two hours before does not see what was recorded later, though that is needed.
+  const Access guest = token(kAllRights, after, after + seconds(60));
+  const auto part = body_of(vod(after, after + seconds(60), guest));
+  EXPECT_THAT(part, Not(HasSubstr(before)));
+  EXPECT_THAT(part, HasSubstr("#EXT-X-INDEPENDENT-SEGMENTS\n")) << "from its next key frame on";
+  EXPECT_EQ(playback_.object(request(""), guest, before).status, 403U);
+  // Retention takes what it leans on.
+  ASSERT_TRUE(recorded_.store->remove(before));
+  const auto rest = body_of(vod(after, after + seconds(60)));
+  EXPECT_THAT(rest, HasSubstr("#EXT-X-INDEPENDENT-SEGMENTS\n"));
+}
+
 TEST_P(PlaybackTest, ObjectsAndTheirRanges) {
   recorded_.run(seconds(10));
   const auto entry = recorded_.entries().front();

@@ -82,6 +82,24 @@ TEST(LivePlaylist, WindowBeginsWithAKeyFrameAndHasThreeSegments) {
   EXPECT_FALSE(list.independent);
 }
 
+// After a step of the clock a run goes on with the group of pictures of the one before.
+TEST(LivePlaylist, ADependentRunIsLedByTheOneBefore) {
+  std::vector<RecentChunk> chunks = many(3);
+  for (size_t i = 0; i < 4; ++i)
+    chunks.push_back(
+        chunk(1003 + i, kStart - std::chrono::hours(2) + seconds(4 * i), 8, {6, RunReason::kClockStep}));
+  chunks[3].chunk.key_bytes = 0;
+  chunks[3].parts[0].independent = false;
+  const std::string text = live_playlist("front", chunks, {.window = seconds(16)});
+  const auto list = read_playlist(text);
+  EXPECT_EQ(list.media_sequence, 1002U);
+  EXPECT_EQ(list.discontinuity_sequence, 5U);
+  EXPECT_FALSE(list.independent);
+  ASSERT_EQ(list.segments.size(), 5U);
+  EXPECT_TRUE(list.segments[1].discontinuity);
+  EXPECT_EQ(count(text, "INDEPENDENT=YES"), 4U);
+}
+
 TEST(LivePlaylist, PartsOfTheLastThreeTargetDurations) {
   const std::string text = live_playlist("front", many(100));
   EXPECT_EQ(count(text, "#EXT-X-PART:"), 7U * 8U);

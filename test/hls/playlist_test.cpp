@@ -109,11 +109,93 @@ TEST(VodPlaylist, BeginsWithAnIndependentChunkWhereThereIsOne) {
   EXPECT_EQ(list.media_sequence, 101U);
   EXPECT_EQ(list.start, "TIME-OFFSET=13.000,PRECISE=YES");
   EXPECT_FALSE(list.independent);
-  // What came before is another run's: begin where it was asked.
-  first.run.number = 4;
+  // What came before is not there: begin with the next one, or where it was asked if there is none.
+  first.seq = 90;
   list = read_playlist(vod({finished(first), finished(second)}, asked));
   EXPECT_EQ(list.media_sequence, 104U);
   EXPECT_EQ(list.segments.size(), 1U);
+  list = read_playlist(
+      vod({finished(first), finished(second)}, request(kStart + seconds(13), kStart + seconds(22))));
+  EXPECT_EQ(list.media_sequence, 105U);
+  EXPECT_EQ(list.segments.size(), 1U);
+  EXPECT_EQ(list.start, "");
+}
+
+// The clock was set two hours back, or forward, in the middle of a group of pictures.
+class AfterAStep : public ::testing::TestWithParam<hours> {
+ protected:
+  AfterAStep() {
+    second.chunks[0].key_bytes = 0;
+    second.chunks[0].duration_ms = 2500;
+  }
+  Entries entries() { return {finished(first), finished(second)}; }
+
+  base::UtcTime after = kStart + seconds(12) + GetParam();
+  ObjectName first = make_object(kStart, 100, 3);
+  ObjectName second = make_object(after, 103, 3, {6, RunReason::kClockStep});
+};
+INSTANTIATE_TEST_SUITE_P(VodPlaylist, AfterAStep, ::testing::Values(-hours(2), hours(2), hours(0)));
+
+TEST_P(AfterAStep, AnIntervalBeginsWithTheKeyFrameOfTheRunBefore) {
+  const auto asked = request(after + seconds(1), after + seconds(2));
+  auto list = read_playlist(vod(entries(), asked));
+  ASSERT_EQ(list.segments.size(), 2U);
+  EXPECT_EQ(list.media_sequence, 102U);
+  EXPECT_EQ(list.discontinuity_sequence, 5U);
+  EXPECT_EQ(*list.segments[0].date, kStart + seconds(8));
+  EXPECT_EQ(*list.segments[1].date, after);
+  EXPECT_FALSE(list.segments[0].discontinuity);
+  EXPECT_TRUE(list.segments[1].discontinuity);
+  EXPECT_NE(list.segments[0].map, list.segments[1].map);
+  EXPECT_EQ(list.start, "TIME-OFFSET=5.000,PRECISE=YES") << "by durations";
+  // Also in the middle of a list.
+  const auto third = finished(make_object(after + milliseconds(10'500), 110, 3, {7, RunReason::kRestart}));
+  list = read_playlist(vod({finished(first), finished(second), third}, request(after, after + seconds(60))));
+  ASSERT_EQ(list.segments.size(), 7U);
+  EXPECT_EQ(list.media_sequence, 102U);
+  EXPECT_EQ(list.start, "TIME-OFFSET=4.000,PRECISE=YES");
+}
+
+TEST_P(AfterAStep, AnObjectIsLedByTheOneBefore) {
+  const auto list = read_playlist(vod(entries(), request(after + seconds(1), after + seconds(2), true)));
+  ASSERT_EQ(list.segments.size(), 2U);
+  EXPECT_EQ(list.start, "TIME-OFFSET=13.000,PRECISE=YES");
+}
+
+TEST_P(AfterAStep, WhatMayNotBeFetchedIsNotListed) {
+  auto asked = request(after + seconds(1), after + seconds(10));
+  asked.now = asked.to + hours(1);
+  asked.permitted = {after + seconds(1), after + seconds(20)};
+  auto list = read_playlist(vod(entries(), asked));
+  ASSERT_EQ(list.segments.size(), 2U);
+  EXPECT_EQ(list.media_sequence, 104U) << "the next key frame";
+  EXPECT_EQ(list.start, "");
+  asked.to = after + seconds(2);
+  list = read_playlist(vod(entries(), asked));
+  EXPECT_EQ(list.media_sequence, 103U) << "there is none";
+  EXPECT_EQ(list.start, "TIME-OFFSET=1.000,PRECISE=YES");
+  asked.permitted = {std::min(after, kStart) + seconds(1), std::max(after, kStart) + seconds(20)};
+  EXPECT_EQ(read_playlist(vod(entries(), asked)).media_sequence, 102U) << "of an object that overlaps";
+}
+
+TEST_P(AfterAStep, ARunThatFollowsAHoleIsNotItsContinuation) {
+  second.seq = 104;
+  auto list = read_playlist(vod(entries(), request(after + seconds(1), after + seconds(10))));
+  EXPECT_EQ(list.media_sequence, 105U);
+  // Deleted: the rest plays on its own.
+  list = read_playlist(vod({finished(second)}, request(after, after + seconds(60))));
+  EXPECT_EQ(list.media_sequence, 105U);
+  EXPECT_EQ(list.segments.size(), 2U);
+  EXPECT_TRUE(list.independent);
+}
+
+TEST_P(AfterAStep, TheKeyFrameBeforeLastsUntilTheNext) {
+  const auto list = read_playlist(iframe_playlist("front", entries(), request(after, after + seconds(60))));
+  ASSERT_EQ(list.segments.size(), 3U);
+  EXPECT_EQ(list.segments[0].duration_ms, 6500);
+  EXPECT_FALSE(list.segments[0].discontinuity);
+  EXPECT_TRUE(list.segments[1].discontinuity);
+  EXPECT_FALSE(list.segments[2].discontinuity);
 }
 
 TEST(VodPlaylist, ByObject) {
@@ -184,6 +266,7 @@ TEST(VodPlaylist, EveryChunkOnceAndInOrder) {
         chunk.size_bytes = static_cast<uint32_t>(90'000 + up_to(2'000'000));
         if (up_to(9) == 0) chunk.key_bytes = 0;
       }
+      if (i == 0) name.chunks[0].key_bytes = 90'000;
       at = name.end();
       seq += name.chunks.size();
       chunks += name.chunks.size();

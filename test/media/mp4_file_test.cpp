@@ -10,7 +10,7 @@ class Export {
  public:
   explicit Export(UtcTime from, UtcTime to, Mp4Gaps gaps = Mp4Gaps::kClosed) : writer_(from, to, gaps) {}
 
-  void add_run(const Encoded& encoded, bool mpegts) {
+  void add_run(const Encoded& encoded, bool mpegts, bool continues = false) {
     const auto muxer = mpegts ? make_mpegts_muxer(encoded.video, encoded.audio)
                               : make_fmp4_muxer(encoded.video, encoded.audio);
     objects_.push_back({make_object(*muxer, encoded.stream), mpegts});
@@ -18,7 +18,7 @@ class Export {
     const auto scan =
         mpegts ? scan_mpegts(bytes, to_ticks(encoded.stream.video.front().dts, 90000)) : scan_fmp4(bytes);
     ASSERT_TRUE(scan) << scan.error().to_string();
-    writer_.begin_run(scan->video, scan->audio);
+    writer_.begin_run(scan->video, scan->audio, continues);
     const auto object = static_cast<uint32_t>(objects_.size() - 1);
     for (const ScannedSample& sample : all_samples(*scan, TrackKind::kVideo))
       writer_.add_video({object, sample});

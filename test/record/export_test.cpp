@@ -92,6 +92,57 @@ TEST_P(ExportTest, AnObjectThatCannotBeReadIsNamed) {
   EXPECT_NE(report.error().text.find(entries[1]->key), std::string::npos) << report.error().text;
 }
 
+// The clock is set two hours back or forward between two key frames. The file holds what the interval needs,
+// and shows exactly the interval.
+class ExportOverAStep : public ::testing::TestWithParam<std::tuple<store::Container, std::chrono::hours>> {};
+
+TEST_P(ExportOverAStep, DecodingBeginsAtTheKeyFrameOfTheRunBefore) {
+  const auto& [container, step] = GetParam();
+  test::RecordedStore recorded(container);
+  recorded.run(milliseconds(12'400));
+  recorded.clock.step(step);
+  recorded.camera().continue_run();
+  recorded.camera().record(milliseconds(7600));
+  recorded.camera().end_run();
+  const base::UtcTime after = test::kRecordingStart + milliseconds(12'400) + step;
+  store::Catalog catalog(*recorded.store, nullptr, recorded.clock);
+  struct Case {
+    nanoseconds from;
+    nanoseconds to;
+    uint64_t frames;
+  };
+  // Ten pictures lie before the step in its group, fifteen behind it.
+  for (const Case& c :
+       {Case{milliseconds(200), milliseconds(400), 10 + 10}, Case{milliseconds(200), seconds(2), 10 + 50},
+        Case{milliseconds(600), seconds(2), 35}, Case{seconds(-1), seconds(2), 10 + 50}}) {
+    SCOPED_TRACE(std::to_string(c.from.count()) + " to " + std::to_string(c.to.count()));
+    base::ByteVector out;
+    const auto report = export_mp4(*recorded.store, catalog, "front", after + c.from, after + c.to,
+                                   [&](base::ByteView bytes) -> base::Status {
+                                     out.insert(out.end(), bytes.begin(), bytes.end());
+                                     return {};
+                                   },
+                                   {});
+    ASSERT_TRUE(report) << report.error().to_string();
+    EXPECT_EQ(report->frames, c.frames);
+  }
+  // All of both sides: each picture once.
+  const auto both = [&](base::UtcTime from, base::UtcTime to) {
+    const auto report = export_mp4(*recorded.store, catalog, "front", from, to,
+                                   [](base::ByteView) -> base::Status { return {}; }, {});
+    EXPECT_TRUE(report);
+    return report ? report->frames : 0;
+  };
+  EXPECT_EQ(
+      both(test::kRecordingStart - std::chrono::hours(3), test::kRecordingStart + std::chrono::hours(3)),
+      500U);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Containers, ExportOverAStep,
+    ::testing::Combine(::testing::Values(store::Container::kFmp4, store::Container::kMpegTs),
+                       ::testing::Values(std::chrono::hours(-2), std::chrono::hours(2))));
+
 INSTANTIATE_TEST_SUITE_P(Containers, ExportTest,
                          ::testing::Values(store::Container::kFmp4, store::Container::kMpegTs),
                          [](const auto& each) {

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <fstream>
 #include <future>
+#include <map>
 
 #include "media/scan.h"
 #include "record/verify.h"
@@ -287,6 +288,42 @@ TEST_P(RecorderTest, ACrashLosesAtMostTheRunningPart) {
   stop_recorder();
   const VerifyReport after = verify();
   EXPECT_EQ(after.runs, 2U);
+}
+
+// A step of the clock between two key frames: the run that goes on is recorded at once, unless what its
+// pictures lean on was not.
+TEST_P(RecorderTest, ADependentRunNeedsTheOneBefore) {
+  const auto step = [this] {
+    media_.run_and_wait([&] {
+      recorder_->on_run_end(store::RunReason::kClockStep, "the clock was set");
+      time_ += seconds(100);
+      audio_time_ = time_;
+      recorder_->on_run_start({store::RunReason::kClockStep, "", video_, audio_, {}, true, true});
+    });
+  };
+  start_run();
+  record(milliseconds(2400));
+  step();
+  const base::UtcTime first = time_;
+  record(milliseconds(1000));
+  step();
+  record(milliseconds(5200));
+  faults_.append_error = EIO;
+  record(milliseconds(1000));
+  step();
+  faults_.append_error = 0;
+  settle();
+  record(milliseconds(2600));
+  stop_recorder();
+  EXPECT_EQ(verify().runs, 4U);
+  const auto entries = recorded();
+  std::map<uint64_t, std::vector<store::CatalogEntryPtr>> runs;
+  for (const auto& entry : entries) runs[entry->name.run.number].push_back(entry);
+  ASSERT_EQ(runs.size(), 4U);
+  std::vector<bool> dependent;
+  for (const auto& [number, objects] : runs) dependent.push_back(objects[0]->name.chunks[0].key_bytes == 0);
+  EXPECT_EQ(dependent, (std::vector<bool>{false, true, true, false}));
+  EXPECT_EQ(std::next(runs.begin())->second[0]->name.start, first);
 }
 
 TEST_P(RecorderTest, EveryCutOfAnUnfinishedFileIsRecovered) {

@@ -69,6 +69,36 @@ TEST_P(RecoveryTest, NumbersGoOnAfterACrash) {
   for (const auto& finding : report->findings) ADD_FAILURE() << finding.text;
 }
 
+// In the chunk that begins a run after a step of the clock, before a key frame of its own came, and behind
+// that.
+TEST_P(RecoveryTest, ACrashInADependentRunLeavesItLedByTheOneBefore) {
+  for (const int ms : {500, 1500, 4100}) {
+    SCOPED_TRACE(ms);
+    test::RecordedStore recorded(GetParam());
+    recorded.run(base::milliseconds(8400));
+    recorded.clock.step(std::chrono::hours(-2));
+    const base::UtcTime start = recorded.clock.utc();
+    recorded.camera().continue_run();
+    recorded.camera().record(base::milliseconds(ms));
+    recorded.camera().crash();
+    recorded.recorders.clear();
+    recorded.run(seconds(3));
+    const auto report = verify_store(*recorded.store, {}, {});
+    ASSERT_TRUE(report);
+    for (const auto& finding : report->findings) ADD_FAILURE() << finding.key << ": " << finding.text;
+    EXPECT_EQ(report->runs, 3U);
+    store::Catalog catalog(*recorded.store, nullptr, recorded.clock);
+    const auto found = catalog.find_with_lead("front", start, start + base::milliseconds(100));
+    ASSERT_TRUE(found);
+    ASSERT_EQ(found->entries.size(), 2U);
+    const store::ObjectName& name = found->entries[1]->name;
+    EXPECT_EQ(name.start, start);
+    EXPECT_EQ(name.chunks[0].key_bytes, 0U);
+    EXPECT_EQ(name.run.reason, store::RunReason::kClockStep);
+    EXPECT_EQ(found->entries[0]->name.seq + found->entries[0]->name.chunks.size(), name.seq);
+  }
+}
+
 TEST_P(RecoveryTest, TheNumberOfALostRunIsNotGivenAgain) {
   recorded_.run(seconds(8));
   recorded_.camera().begin_run();

@@ -79,6 +79,46 @@ TEST_F(SegmenterTest, AnObjectEndsAtTheFirstChunkBoundaryAfterThirtySeconds) {
   for (const Object& object : collector_.objects) EXPECT_TRUE(object.ended);
 }
 
+// The run goes on under another clock in the middle of a group of pictures, some of which are shown later
+// than they are decoded.
+TEST_F(SegmenterTest, ARunThatLeansOnTheOneBeforeBeginsWithADependentChunk) {
+  for (const store::Container container : {store::Container::kFmp4, store::Container::kMpegTs}) {
+    for (const int last : {140, 190}) {  // with and without a key frame of its own
+      SCOPED_TRACE(last);
+      options_.container = container;
+      collector_.objects.clear();
+      start();
+      constexpr milliseconds kPicture{40};
+      const auto picture = [&](int n, base::UtcTime zero) {
+        const milliseconds shown_later = n % 100 == 0 ? kPicture
+                                         : n % 2 == 0 ? 2 * kPicture
+                                                      : milliseconds(0);
+        const auto ticks = int64_t{n} * 3600;
+        segmenter_->add({test::make_frame(video_, ticks + shown_later.count() * 90, n % 100 == 0, 500, {}),
+                         zero + kPicture * n, zero + kPicture * n + shown_later});
+      };
+      for (int n = 0; n < 150; ++n) picture(n, kStart);
+      segmenter_->end_run();
+      const base::UtcTime zero = kStart - std::chrono::hours(2);
+      segmenter_->start_run({store::RunReason::kClockStep, "", video_, nullptr});
+      for (int n = 150; n < last + 50; ++n) picture(n, zero);
+      segmenter_->end_run();
+      ASSERT_EQ(collector_.objects.size(), 2U);
+      const Object& object = collector_.objects[1];
+      EXPECT_TRUE(object.parts.front().starts_chunk);
+      EXPECT_FALSE(object.parts.front().independent);
+      EXPECT_EQ(object.parts.front().key_bytes, 0U);
+      EXPECT_EQ(object.name.start, zero + kPicture * 151) << "as the pictures of the group are shown";
+      const auto recovered = recover_object(object.bytes, object.name);
+      ASSERT_TRUE(recovered) << recovered.error().to_string();
+      EXPECT_EQ(recovered->name.start, object.name.start);
+      EXPECT_EQ(recovered->name.chunks.size(), object.chunk_ends.size());
+      EXPECT_EQ(recovered->name.chunks.front().key_bytes, 0U);
+      EXPECT_EQ(recovered->name.chunks.size() > 1, last > 150);
+    }
+  }
+}
+
 TEST_F(SegmenterTest, ShortGroupsOfPicturesShareAChunk) {
   start();
   pictures(25 * 10, 10);  // key frames every 0.4 s

@@ -21,8 +21,8 @@ using base::seconds;
 // What is known of a frame that was handed in. Its id is in the payload.
 struct Taken {
   uint64_t id = 0;
-  nanoseconds moment{};    // true time: of the picture, or of the first sample
-  nanoseconds clock_of{};  // when the key frame of its group arrived
+  nanoseconds moment{};  // true time: of the picture, or of the first sample
+  nanoseconds arrival{};
   bool decodable = false;  // a key frame of its session came before it, or it is one
   nanoseconds session{};   // when its session began
 };
@@ -271,11 +271,8 @@ class Camera {
                                 {base::Errc::kMalformed, "simulated jump of the camera's clock", -1});
     }
     const int64_t pts = track.unwrapper.unwrap(track.zero + static_cast<uint32_t>(made.pts));
-    if (made.key) {
-      saw_key_ = true;
-      key_arrival_ = arrival;
-    }
-    on_taken_(made.kind, {made.id, made.moment, key_arrival_, saw_key_, session_});
+    saw_key_ = saw_key_ || made.key;
+    on_taken_(made.kind, {made.id, made.moment, arrival, saw_key_, session_});
     base::ByteVector payload(kMagic.size() + sizeof made.id);
     std::memcpy(payload.data(), kMagic.data(), kMagic.size());
     std::memcpy(payload.data() + kMagic.size(), &made.id, sizeof made.id);
@@ -341,7 +338,6 @@ class Camera {
   bool saw_key_ = false;
   nanoseconds back_{};
   nanoseconds session_{};
-  nanoseconds key_arrival_{};
   nanoseconds last_arrival_{};
   nanoseconds stall_until_{};
   nanoseconds silent_until_{};

@@ -22,7 +22,7 @@ struct Tally {
   uint64_t chunks = 0;
   uint64_t objects = 0;
   uint64_t verified = 0;        // objects read back
-  uint64_t by_older_clock = 0;  // pictures between a step of the wall clock and the next key frame
+  uint64_t dependent_runs = 0;  // that begin between two key frames
   nanoseconds worst{};          // error of a picture
   nanoseconds worst_after_step{};
   nanoseconds worst_skew{};  // of sound against picture
@@ -72,6 +72,7 @@ class Judge final : public stream::PlacedListener, private record::SegmenterList
   void on_run_start(const stream::RunStart& start) override {
     ++tally.runs[static_cast<char>(start.reason)];
     run_ = start;
+    if (start.dependent) ++tally.dependent_runs;
     last_dts_ = {};
     run_since_ = world_.now();
     segmenter_.start_run(start);
@@ -100,15 +101,11 @@ class Judge final : public stream::PlacedListener, private record::SegmenterList
  private:
   static constexpr uint64_t kFirstSeq = 1000;
 
-  // By the clock of the moment, or between a step and the next key frame by that under which the run began.
-  nanoseconds error_of(base::UtcTime placed, const Taken& taken, bool picture) {
-    const nanoseconds error = placed - world_.shown(taken.moment, world_.now());
-    const nanoseconds older = placed - world_.shown(taken.moment, taken.clock_of);
-    if (std::chrono::abs(older) < std::chrono::abs(error)) {
-      if (picture && std::chrono::abs(error) > kMaxError) ++tally.by_older_clock;
-      return older;
-    }
-    return error;
+  // By what the clock showed when the picture came, or, of one that was held, when it was placed.
+  [[nodiscard]] nanoseconds error_of(base::UtcTime placed, nanoseconds moment, nanoseconds arrival) const {
+    const nanoseconds came = placed - world_.shown(moment, arrival);
+    const nanoseconds handed_on = placed - world_.shown(moment, world_.now());
+    return std::chrono::abs(came) < std::chrono::abs(handed_on) ? came : handed_on;
   }
   [[nodiscard]] bool just_stepped() const {
     const auto after = std::upper_bound(steps_.begin(), steps_.end(), world_.now());
@@ -126,8 +123,9 @@ class Judge final : public stream::PlacedListener, private record::SegmenterList
     ++tally.pictures;
     tally.worst_hold = std::max(tally.worst_hold, nanoseconds(world_.steady() - placed.frame->arrival));
 
-    const nanoseconds error = error_of(placed.pts, taken, true);
+    const nanoseconds error = error_of(placed.pts, taken.moment, taken.arrival);
     picture_error_ = error;
+    picture_arrival_ = taken.arrival;
     nanoseconds& worst = just_stepped() ? tally.worst_after_step : tally.worst;
     worst = std::max<nanoseconds>(worst, std::chrono::abs(error));
     const nanoseconds allowed = just_stepped() ? kMaxErrorAfterStep : kMaxError;
@@ -156,7 +154,7 @@ class Judge final : public stream::PlacedListener, private record::SegmenterList
     sounds_.pop_front();
     ++tally.sounds;
     if (!max_skew_.count() || placed.frame->arrival - world_.steady_at(run_since_) < seconds(5)) return;
-    const nanoseconds skew = error_of(placed.dts, taken, false) - picture_error_;
+    const nanoseconds skew = error_of(placed.dts, taken.moment, picture_arrival_) - picture_error_;
     tally.worst_skew = std::max<nanoseconds>(tally.worst_skew, std::chrono::abs(skew));
     if (std::chrono::abs(skew) > max_skew_ && ++complaints_ <= 5) {
       ADD_FAILURE() << "sound " << id << " of moment " << std::chrono::duration<double>(taken.moment).count()
@@ -241,7 +239,8 @@ class Judge final : public stream::PlacedListener, private record::SegmenterList
   stream::RunStart run_;
   nanoseconds run_since_{};
   std::array<base::UtcTime, 2> last_dts_{};
-  nanoseconds picture_error_{};
+  nanoseconds picture_error_{};    // of the latest picture
+  nanoseconds picture_arrival_{};  // its: sound is in its run, and goes by its clock
   int complaints_ = 0;
 
   bool open_ = false;  // an object

@@ -124,6 +124,41 @@ TEST_F(CatalogTest, OrdersBySeqWhenTheClockStepsBack) {
   EXPECT_EQ(seqs(kHour, kHour + hours(1)), (Seqs{100, 108}));
 }
 
+TEST_F(CatalogTest, WhatADependentRunLeansOnIsFoundWhereverTheClockPutIt) {
+  const auto lead_of = [this](base::UtcTime start) {
+    const auto found = catalog.find_with_lead("a", start + seconds(1), start + seconds(2));
+    EXPECT_TRUE(found) << found.error().to_string();
+    Seqs out;
+    for (const auto& entry : found->entries) out.push_back(entry->name.seq);
+    return out;
+  };
+  int day = 0;
+  for (const auto step :
+       {base::nanoseconds(hours(-25)), base::nanoseconds(hours(-2)), base::nanoseconds(seconds(-1)),
+        base::nanoseconds(seconds(1)), base::nanoseconds(hours(25))}) {
+    SCOPED_TRACE(step.count());
+    const uint64_t seq = 1000 * static_cast<uint64_t>(++day);
+    const base::UtcTime start = kHour + hours(100 * day);
+    ObjectName long_group =
+        make_object(start + seconds(32), seq + 8, 2);  // all of it in one group of pictures
+    for (Chunk& chunk : long_group.chunks) chunk.key_bytes = 0;
+    ObjectName dependent = make_object(start + seconds(40) + step, seq + 10, 2, {6, RunReason::kClockStep});
+    dependent.chunks[0].key_bytes = 0;
+    store.add(make_object(start, seq, 8));
+    store.add(long_group);
+    store.add(dependent);
+    EXPECT_EQ(lead_of(dependent.start), (Seqs{seq, seq + 8, seq + 10}));
+    EXPECT_EQ(lead_of(dependent.start + seconds(4)), Seqs{seq + 10}) << "a key frame is there";
+    EXPECT_EQ(seqs(dependent.start + seconds(4), dependent.start + seconds(5)), Seqs{seq + 10});
+  }
+  // Its predecessor was deleted; what it had is not looked for behind a hole.
+  ObjectName alone = make_object(kHour + hours(1000), 90'000, 2, {9, RunReason::kClockStep});
+  alone.chunks[0].key_bytes = 0;
+  store.add(make_object(kHour + hours(1001), 89'990, 8));
+  store.add(alone);
+  EXPECT_EQ(lead_of(alone.start), Seqs{90'000});
+}
+
 TEST_F(CatalogTest, TheFinishedObjectWinsOverTheGrowingOne) {
   store.add(make_object(kHour, 100, 8));
   growing.objects = {make_object(kHour + seconds(32), 108, 3)};

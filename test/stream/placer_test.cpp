@@ -202,10 +202,20 @@ TEST_F(PlacerTest, AStepOfTheWallClockBeginsARunAtTheCorrectedTime) {
     ASSERT_EQ(out.runs.size(), 2U);
     EXPECT_EQ(out.runs[0].end_reason, RunReason::kClockStep);
     EXPECT_EQ(out.runs[1].start.reason, RunReason::kClockStep);
-    EXPECT_EQ(out.runs[0].video.back().dts, made(74)) << "the run goes on to the next key frame";
-    EXPECT_EQ(out.runs[1].video.front().dts, made(75) + step);
+    EXPECT_EQ(out.runs[0].video.back().dts, made(59)) << "not a picture longer under the old clock";
+    EXPECT_TRUE(out.runs[1].start.dependent);
+    EXPECT_EQ(out.runs[1].video.front().dts, made(60) + step);
     EXPECT_EQ(out.runs[0].video.size() + out.runs[1].video.size(), 150U);
   }
+}
+
+TEST_F(PlacerTest, AStepAtAKeyFrameMakesNoDependentRun) {
+  play(75);
+  clock_.step(seconds(10));
+  play(75);
+  ASSERT_EQ(out_.runs.size(), 2U);
+  EXPECT_FALSE(out_.runs[1].start.dependent);
+  EXPECT_EQ(out_.runs[1].video.front().dts, made(75) + seconds(10));
 }
 
 TEST_F(PlacerTest, ASmallStepIsNoNewRunButSlewed) {
@@ -246,6 +256,42 @@ TEST_F(PlacerTest, AJumpOfTheCamerasClockLosesNothingAndIsOneChangeOfRuns) {
       EXPECT_EQ(frame.dts, made(static_cast<int64_t>(n))) << n;
     }
     EXPECT_GE(out.runs[0].audio.size() + out.runs[1].audio.size(), 148U);
+  }
+}
+
+TEST_F(PlacerTest, ATrackThatJumpsAfterTheOtherChangedTheRunMakesNoSecondRun) {
+  for (const int64_t jump : {int64_t{5}, int64_t{-5}, int64_t{100'000}, int64_t{-100'000}}) {
+    SCOPED_TRACE(jump);
+    PlacedCollector out;
+    test::ManualClock clock(kStart);
+    Placer placer(clock, out);
+    for (int64_t n = 0; n < 150; ++n, clock.advance(kPicture)) {
+      const auto give_one = [&](const media::FramePtr& frame) {
+        placer.observe(*frame);
+        placer.add(frame);
+      };
+      const int64_t zero = n < 50 ? 0 : jump;
+      if (n == 50) placer.clock_jumped("the picture's clock jumped, at a key frame");
+      give_one(test::make_frame(video_, n * 3600 + zero * 90'000, n % 25 == 0, 100, clock.steady()));
+      if (n == 50) placer.clock_jumped("the sound's clock jumped");
+      give_one(test::make_frame(audio_, n * 1920 + zero * 48'000, true, 100, clock.steady()));
+    }
+    ASSERT_EQ(out.runs.size(), 2U);
+    EXPECT_EQ(out.runs[1].start.detail, "the picture's clock jumped, at a key frame");
+    ASSERT_EQ(out.runs[0].video.size(), 50U);
+    ASSERT_EQ(out.runs[1].video.size(), 100U);
+    for (size_t n = 0; n < 100; ++n)
+      EXPECT_EQ(out.runs[1].video[n].dts, made(static_cast<int64_t>(n) + 50)) << n;
+    EXPECT_GE(out.runs[0].audio.size() + out.runs[1].audio.size(), 148U);
+    EXPECT_LT(std::chrono::abs(made(149) - kSoundFrame - out.runs[1].audio.back().dts),
+              base::microseconds(1));
+    clock.step(seconds(10));
+    const auto key = test::make_frame(video_, 150 * 3600 + jump * 90'000, true, 100, clock.steady());
+    placer.observe(*key);
+    placer.add(key);
+    ASSERT_EQ(out.runs.size(), 3U);
+    EXPECT_NE(out.runs[2].start.detail.find("was set 10.0 s forward"), std::string::npos)
+        << "not what was said of the jump: " << out.runs[2].start.detail;
   }
 }
 

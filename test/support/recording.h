@@ -37,6 +37,12 @@ class HandRecorder final : private record::SegmenterListener {
     segmenter_.start_run({reason, "", video, sound ? audio : nullptr});
     sound_time_ = clock_.utc();
   }
+  // As after a step of the clock: the run ends, and another goes on with the same group of pictures.
+  void continue_run() {
+    segmenter_.end_run();
+    segmenter_.start_run({store::RunReason::kClockStep, "", video, sound_ ? audio : nullptr, {}, true, true});
+    sound_time_ = clock_.utc();
+  }
   // The clock goes on with the recording.
   void record(base::nanoseconds length) {
     constexpr base::milliseconds kPicture{40};

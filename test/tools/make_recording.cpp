@@ -3,10 +3,12 @@
 // once: "fmp4" and "mpegts", and both "-silent". Every picture carries its frame number, which proves its
 // wall-clock time (docs/demo-camera.md).
 //
-//   make_recording STORE [--hour TIME] [--fps N] [--gop SECONDS]
+//   make_recording STORE [--hour TIME] [--fps N] [--gop SECONDS] [--step SECONDS]
 //
 // In each recording: a gap of 40 s, the picture's size changed twice without a gap, and the border of an hour
-// inside an object. What lies where is printed as JSON, times in Unix milliseconds.
+// inside an object. With --step a minute only, in whose middle, inside a group of pictures, the recorder's
+// clock is set by so much; the pictures' numbers go on. What lies where is printed as JSON, times in Unix
+// milliseconds.
 #include <cstdio>
 #include <cstdlib>
 #include <deque>
@@ -41,6 +43,7 @@ struct Options {
   UtcTime hour = base::from_unix_ms(1'711'846'800'000);  // 2024-03-31T01:00:00Z, summer time begins in Europe
   uint32_t fps = 25;
   seconds gop{4};
+  seconds step{};
 };
 
 // Relative to the hour. All lie inside groups of pictures, so that nothing falls together by chance.
@@ -147,6 +150,12 @@ class Studio {
     demo_.gop = options.gop;
   }
 
+  // When the time of the pictures comes to it, the machine's clock is set.
+  void step(UtcTime at, nanoseconds by) {
+    step_at_ = at;
+    step_ = by;
+  }
+
   // Pictures and sound of [from, to); `session`: the camera was just connected to.
   void make(UtcTime from, UtcTime to, uint32_t width, uint32_t height, bool session) {
     demo_.width = width;
@@ -161,7 +170,12 @@ class Studio {
     bool first = true;
     for (int64_t number = number_at(from); number < number_at(to); ++number) {
       const UtcTime time = time_of(number);
-      machine_.clock.advance(time - machine_.clock.utc());
+      machine_.clock.advance(time + set_by_ - machine_.clock.utc());
+      if (time >= step_at_) {
+        machine_.clock.step(step_);
+        set_by_ += step_;
+        step_at_ = UtcTime::max();
+      }
       picture.draw(time, static_cast<uint32_t>(number));
       const bool key = first || number % demo_.gop_frames() == 0;
       first = false;
@@ -170,7 +184,7 @@ class Studio {
       make_sound(number * Tone::kSampleRate / options_.fps);
       machine_.run();
     }
-    machine_.clock.advance(to - machine_.clock.utc());
+    machine_.clock.advance(to + set_by_ - machine_.clock.utc());
   }
 
  private:
@@ -202,6 +216,9 @@ class Studio {
   Tone tone_;
   std::unique_ptr<AacEncoder> sound_;
   int64_t position_ = 0;
+  UtcTime step_at_ = UtcTime::max();
+  nanoseconds step_{};
+  nanoseconds set_by_{};
 };
 
 Options parse(int count, char** values) {
@@ -223,14 +240,31 @@ Options parse(int count, char** values) {
       options.fps = static_cast<uint32_t>(std::atoi(value.c_str()));
     } else if (name == "--gop") {
       options.gop = seconds(std::atoi(value.c_str()));
+    } else if (name == "--step") {
+      options.step = seconds(std::atoi(value.c_str()));
     } else {
       stop({base::Errc::kInvalid, "there is no option " + name, -1});
     }
   }
   if (options.store.empty() || options.fps < 1 || options.fps > 60 || options.gop < seconds(1)) {
-    stop({base::Errc::kInvalid, "make_recording STORE [--hour TIME] [--fps 1..60] [--gop SECONDS]", -1});
+    stop({base::Errc::kInvalid,
+          "make_recording STORE [--hour TIME] [--fps 1..60] [--gop SECONDS] [--step SECONDS]", -1});
   }
   return options;
+}
+
+void record_step(const Options& options, Machine& machine, Studio& studio, std::deque<FedCamera>& cameras) {
+  const UtcTime start = machine.clock.utc();
+  const UtcTime step = start + milliseconds(29'400);
+  const UtcTime end = start + seconds(60);
+  studio.step(step, options.step);
+  studio.make(start, end, 640, 360, true);
+  for (FedCamera& camera : cameras) camera.finish();
+  fmt::print(
+      "{{\"cameras\": [\"fmp4\", \"fmp4-silent\", \"mpegts\", \"mpegts-silent\"], \"fps\": {}, \"start\": "
+      "{}, \"step\": {{\"at\": {}, \"by\": {}}}, \"end\": {}}}\n",
+      options.fps, base::to_unix_ms(start), base::to_unix_ms(step), options.step.count() * 1000,
+      base::to_unix_ms(end + options.step));
 }
 
 void record_all(const Options& options) {
@@ -243,6 +277,7 @@ void record_all(const Options& options) {
   cameras.emplace_back(machine, "mpegts-silent", store::Container::kMpegTs, false);
 
   Studio studio(machine, cameras, options);
+  if (options.step != seconds(0)) return record_step(options, machine, studio, cameras);
   const UtcTime hour = options.hour;
   studio.make(hour + plan.start, hour + plan.smaller, 640, 360, true);
   studio.make(hour + plan.smaller, hour + plan.gap_start, 480, 272, false);

@@ -230,6 +230,10 @@ void Actor::step(Dice& dice, UtcTime now) {
       in_run = true;
       busy_since = torture.now();
       next_sound = std::max(next_sound, next_frame);
+    } else if (in_run && dice.once_in(300)) {
+      // What a step of the wall clock makes of it, but for the times, by which the truth is told.
+      recorder->on_run_end(RunReason::kClockStep, "the clock was set");
+      recorder->on_run_start({RunReason::kClockStep, "", video, audio, {}, true, !key});
     }
     const size_t size =
         kHeadBytes + frame_bytes / 2 + dice.roll(frame_bytes) + (dice.once_in(500) ? 40'000 : 0);
