@@ -86,8 +86,9 @@ TEST(RtpUnit, ParameterSetsThatDoNotFitTogetherComeOneByOne) {
 
 // The kernel cuts a buffer into datagrams of one size (UDP_SEGMENT): only the last may be shorter.
 TEST(RtpUnit, FragmentsOfANalUnitAreOfOneSizeAndFitIntoAPacket) {
-  for (const size_t bytes : {kMaxPayloadBytes - 1, kMaxPayloadBytes, kMaxPayloadBytes + 1, size_t{2280},
-                             size_t{2281}, size_t{9000}, size_t{120001}}) {
+  for (const size_t bytes :
+       {kMaxPayloadBytes - 1, kMaxPayloadBytes, kMaxPayloadBytes + 1, 2 * (kMaxPayloadBytes - 2) + 1,
+        size_t{2280}, size_t{2281}, size_t{9000}, size_t{120001}}) {
     const ByteVector nal = make_slice(false, true, bytes);
     const UnitPtr unit = packetize_h264(*make_picture({nal}, false), at({}));
     if (bytes <= kMaxPayloadBytes) {
