@@ -99,7 +99,11 @@ class ControlWriter {
 
 struct UdpPort::Buffers {
   std::array<std::array<std::byte, kMaxDatagram>, kDatagramsAtOnce> data;
-  std::array<std::array<std::byte, 64>, kDatagramsAtOnce> control;
+  // Of an IPv4 datagram a socket of both families gets the address in both forms.
+  struct alignas(cmsghdr) Control {
+    std::array<std::byte, CMSG_SPACE(sizeof(in6_pktinfo)) + CMSG_SPACE(sizeof(in_pktinfo))> bytes;
+  };
+  std::array<Control, kDatagramsAtOnce> control;
   std::array<sockaddr_in6, kDatagramsAtOnce> names;  // IPv4's is smaller
   std::array<iovec, kDatagramsAtOnce> vectors;
   std::array<mmsghdr, kDatagramsAtOnce> headers;
@@ -170,8 +174,8 @@ bool UdpPort::read_some() {
     in.headers[i].msg_hdr.msg_namelen = sizeof in.names[i];
     in.headers[i].msg_hdr.msg_iov = &in.vectors[i];
     in.headers[i].msg_hdr.msg_iovlen = 1;
-    in.headers[i].msg_hdr.msg_control = in.control[i].data();
-    in.headers[i].msg_hdr.msg_controllen = in.control[i].size();
+    in.headers[i].msg_hdr.msg_control = in.control[i].bytes.data();
+    in.headers[i].msg_hdr.msg_controllen = in.control[i].bytes.size();
   }
   const int count =
       ::recvmmsg(socket_.native_handle(), in.headers.data(), kDatagramsAtOnce, MSG_DONTWAIT, nullptr);

@@ -156,8 +156,15 @@ void Server::resolve_stun() {
 }
 
 void Server::add_camera(const std::string& name, std::shared_ptr<LiveStream> stream) {
-  const std::lock_guard lock(cameras_mutex_);
-  cameras_[name] = std::move(stream);
+  std::shared_ptr<LiveStream> before;
+  {
+    const std::lock_guard lock(cameras_mutex_);
+    before = std::exchange(cameras_[name], std::move(stream));
+  }
+  if (!before) return;
+  for (const auto& thread : threads_) {
+    thread->loop().post([&thread = *thread, name, before] { thread.remove_camera(name, before.get()); });
+  }
 }
 
 void Server::remove_camera(const std::string& name) {
@@ -383,6 +390,20 @@ void Server::list(std::function<void(std::vector<SessionInfo>)> done) {
       });
     });
   }
+}
+
+ViewerCensus Server::census() {
+  ViewerCensus all;
+  for (const auto& thread : threads_) {
+    thread->loop().run_and_wait([&] {
+      const ViewerCensus one = thread->census();
+      all.sessions += one.sessions;
+      all.ufrags += one.ufrags;
+      all.paths += one.paths;
+      all.cameras += one.cameras;
+    });
+  }
+  return all;
 }
 
 // Sessions end on their own threads; what is known of them here goes when there is too much of it.

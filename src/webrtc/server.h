@@ -42,6 +42,8 @@ class Server final : public SessionService {
   // Ends all sessions and waits for it.
   void stop();
   [[nodiscard]] uint16_t udp_port() const;
+  // Of all threads, while they run. Waits for each: not on one of them.
+  [[nodiscard]] ViewerCensus census();
 
   // Any thread. A camera of the same name is replaced, and its sessions end.
   void add_camera(const std::string& name, std::shared_ptr<LiveStream> stream);

@@ -10,6 +10,8 @@ using seconds_d = std::chrono::duration<double>;
 // What a slice may carry beyond its own time's worth, after a timer that came late.
 constexpr double kLateSlices = 3;
 constexpr size_t kRememberedRepairs = 256;
+// What the interval of a camera's key frames varies by, and more.
+constexpr base::milliseconds kOverdue{200};
 
 bool is_later(uint32_t stamp, uint32_t than) {
   return static_cast<int32_t>(stamp - than) > 0;
@@ -38,7 +40,8 @@ void VideoSender::start_from_key(base::SteadyTime now, PacketBatch& batch) {
   packet_ = 0;
   stop_ = ring_.end();
   // A picture that stands still until the next key frame is better than one that comes later than that.
-  if (!ring_.whole() || !catches_up_before_next_key(now)) stop_ = cursor_ + 1;
+  still_ = !ring_.whole() || !catches_up_before_next_key(now);
+  if (still_) stop_ = cursor_ + 1;
   budget_since_ = now - kSlice;
   budget_bytes_ = 0;
   send_some(now, batch);
@@ -56,7 +59,9 @@ bool VideoSender::catches_up_before_next_key(base::SteadyTime now) const {
   // While it catches up, more comes.
   const double share = rate / catch_up_rate();
   time /= std::max(0.1, 1 - share);
-  const seconds_d left = ring_.gop() - (ring_.live_time(now) - ring_.unit(cursor_)->time);
+  const seconds_d left = ring_.gop() - behind;
+  // The next one is long due: the camera changed its interval, and nobody knows when it comes.
+  if (left < -kOverdue) return true;
   return time < left.count();
 }
 
@@ -109,11 +114,11 @@ void VideoSender::on_unit(base::SteadyTime now, PacketBatch& batch) {
       packet_ = 0;
       break;
     case State::kCatchUp:
-      // Only the still picture was or is to be sent.
-      if (stop_ < newest) {
+      if (still_) {
         if (!unit.key || wants_slices()) return;  // its end first: send_some() goes on from there
         cursor_ = newest;
         packet_ = 0;
+        still_ = false;
         state_ = State::kLive;
       }
       break;
@@ -170,9 +175,10 @@ void VideoSender::send_some(base::SteadyTime now, PacketBatch& batch) {
     if (const auto key = ring_.key(); key && *key >= cursor_) {
       cursor_ = *key;
       stop_ = ring_.end();
+      still_ = false;
     }
     // The newest was sent: from here on it is live.
-    if (cursor_ == ring_.end()) state_ = State::kLive;
+    if (!still_ && cursor_ == ring_.end()) state_ = State::kLive;
   }
 }
 
@@ -186,6 +192,7 @@ bool VideoSender::fall_behind(base::SteadyTime now) {
   cursor_ = *key;
   packet_ = 0;
   stop_ = ring_.end();
+  still_ = false;
   return true;
 }
 
@@ -236,7 +243,9 @@ void VideoSender::on_nack(base::SteadyTime now, uint16_t first, uint16_t mask, P
 }
 
 void VideoSender::on_key_frame_request(base::SteadyTime now, PacketBatch& batch) {
-  if (!started_ || state_ == State::kWaiting || state_ == State::kCatchUp) return;
+  if (!started_ || state_ == State::kWaiting) return;
+  // A still picture that was sent may be asked for again: the next key frame may be far.
+  if (state_ == State::kCatchUp && wants_slices()) return;
   if (now - last_start_ < kKeyInterval) return;
   if (packet_ > 0) return;  // in the middle of a unit; it will ask again
   if (state_ == State::kKeysOnly) {

@@ -96,7 +96,8 @@ class VideoSender {
   bool key_sent_ = false;
   uint64_t cursor_ = 0;  // the unit to be sent next, and the packet of it
   size_t packet_ = 0;
-  uint64_t stop_ = 0;  // up to here units are to be sent
+  uint64_t stop_ = 0;   // up to here units are to be sent
+  bool still_ = false;  // of the cache only the key frame is shown, until the next one comes
   uint32_t unit_stamp_ = 0;
   std::optional<uint32_t> last_stamp_;
   base::SteadyTime budget_since_{};

@@ -122,9 +122,11 @@ void ViewerThread::stop() {
 void ViewerThread::add(SessionOptions options, const std::vector<IceCandidate>& candidates,
                        const std::shared_ptr<LiveStream>& stream) {
   if (stopped_) return;
+  if (const auto known = feeds_.find(options.camera); known != feeds_.end()) {
+    if (known->second->stream != stream) remove_camera(options.camera);
+  }
   std::shared_ptr<Feed>& feed = feeds_[options.camera];
-  if (!feed || feed->stream != stream) {
-    if (feed) remove_camera(options.camera);
+  if (!feed) {
     feed = std::make_shared<Feed>(*this, stream);
     stream->subscribe(feed, loop_);
   }
@@ -153,7 +155,9 @@ void ViewerThread::restart_ice(Session& session, const IceCredentials& local, co
   session.restart_ice(clock_.steady(), local, remote);
 }
 
-void ViewerThread::remove_camera(const std::string& name) {
+void ViewerThread::remove_camera(const std::string& name, const LiveStream* stream) {
+  const auto feed = feeds_.find(name);
+  if (feed == feeds_.end() || (stream != nullptr && feed->second->stream.get() != stream)) return;
   for (auto& [id, session] : sessions_) {
     if (session->options().camera == name) session->close();
   }

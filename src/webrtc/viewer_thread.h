@@ -25,6 +25,16 @@ struct ViewerCounters {
   uint64_t skipped = 0;
 };
 
+// What a thread holds: nothing of it may be left when its viewers are gone.
+struct ViewerCensus {
+  size_t sessions = 0;
+  size_t ufrags = 0;
+  size_t paths = 0;
+  size_t cameras = 0;
+
+  bool operator==(const ViewerCensus&) const = default;
+};
+
 // Made and destroyed on the control thread while the loop does not run; all else on the loop's thread, but
 // for what says otherwise.
 class ViewerThread final : private SessionHost {
@@ -63,9 +73,12 @@ class ViewerThread final : private SessionHost {
   void end(const std::string& id);
   // Requests to these credentials of a session are taken from now on.
   void restart_ice(Session& session, const IceCredentials& local, const IceCredentials& remote);
-  // Ends the sessions of a camera.
-  void remove_camera(const std::string& name);
+  // Ends the sessions of a camera; with `stream` only if they watch that one.
+  void remove_camera(const std::string& name, const LiveStream* stream = nullptr);
   [[nodiscard]] std::vector<SessionInfo> list() const;
+  [[nodiscard]] ViewerCensus census() const {
+    return {sessions_.size(), ufrags_.size(), paths_.size(), feeds_.size()};
+  }
 
   // Asks this STUN server which address the world sees; `mapped` is called with each new answer, and with
   // nothing when there is none any more.
