@@ -231,12 +231,19 @@ void write_candidates(std::string& out, const std::vector<std::string>& candidat
   out += "a=end-of-candidates\r\n";
 }
 
-// The transport stands here too: aiortc refuses an answer in which a media has none, rejected or not.
+// The transport and the codecs stand here too: aiortc refuses an answer in which a media has none, rejected
+// or not.
 void write_rejected(std::string& out, const OfferMedia& media, const AnswerOptions& options) {
   out += fmt::format("m={} 0 {} {}\r\nc=IN IP4 0.0.0.0\r\n", media.kind, media.protocol, media.formats_text);
   if (!media.mid.empty()) out += fmt::format("a=mid:{}\r\n", media.mid);
   write_transport(out, options);
-  if (media.is_rtp()) out += "a=inactive\r\na=rtcp-mux\r\n";
+  if (!media.is_rtp()) return;
+  out += "a=inactive\r\na=rtcp-mux\r\n";
+  for (const OfferFormat& format : media.formats) {
+    if (format.encoding.empty()) continue;
+    out += fmt::format("a=rtpmap:{} {}/{}", format.payload_type, format.encoding, format.clock_rate);
+    out += media.kind == "audio" ? fmt::format("/{}\r\n", format.channels) : "\r\n";
+  }
 }
 
 void write_extension(std::string& out, uint8_t id, std::string_view uri) {
