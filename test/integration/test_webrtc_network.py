@@ -7,7 +7,7 @@ import types
 import pytest
 
 from cameras import GStreamerCamera
-from harness import Miharu, demo_url, machine_is_busy, wait_until
+from harness import Miharu, demo_url, wait_until
 from stun import Strangers, binding_request, client_hello
 from whep import SDP, Player, answered, ask, attribute, go_client, in_parallel, offer, udp_port
 
@@ -97,14 +97,25 @@ def test_a_line_that_is_too_narrow_gets_key_frames(server, flood):
         assert seen["since_mark"]["decodable"] == seen["since_mark"]["frames"] > FPS, json.dumps(seen)
 
 
-def test_strangers_get_nothing_and_disturb_nobody(server, flood):
+@pytest.fixture
+def undisturbed(tmp_path):
+    """Another miharu: what its viewer misses is this machine's fault."""
+    with Miharu(tmp_path, {"demo": demo_url(fps=FPS, audio=False)}) as running:
+        running.all = running.token("*")
+        answered(running, "demo", running.all)
+        yield running
+
+
+def test_strangers_get_nothing_and_disturb_nobody(server, undisturbed, flood):
     """Floods of unsigned and wrongly signed checks, DTLS that no check went before, and a viewer that asks for everything."""
     before = resident_mb(server)
     known = ask(f"{server.address}/whep/demo", "POST", offer(ufrag="abcd"), Content_Type=SDP, Authorization=f"Bearer {server.all}")
     ufrag = attribute(known.text, "ice-ufrag")
     hello = client_hello()
-    with Player(server, "demo", server.all) as viewer, Strangers(server.udp, 50) as flooding, Strangers(server.udp, 50) as dtls:
+    with Player(server, "demo", server.all) as viewer, Player(undisturbed, "demo", undisturbed.all) as other, \
+            Strangers(server.udp, 50) as flooding, Strangers(server.udp, 50) as dtls:
         viewer.playing()
+        other.playing()
         with Player(server, "busy", server.all, "-flood", 20000) as greedy:
             greedy.playing()
             began = time.monotonic()
@@ -118,24 +129,24 @@ def test_strangers_get_nothing_and_disturb_nobody(server, flood):
                 dtls.send(hello, number)
                 dtls.send(b"\x80" + bytes(99), number)
                 number += 1
-                if number % 10 == 0:
-                    time.sleep(0.001)  # neither processor is to be full: that would stop any viewer
+                time.sleep(0.001)  # no processor is to be full: that would stop any viewer
             greedy.playing_for = time.monotonic() - began
             asked = greedy.finish()
         flooding.read_all()
         dtls.read_all()
         seen = viewer.finish()
-    said = json.dumps(seen)
-    assert number > 2000, number
+        usual = other.finish()["max_gap_ms"]
+    said = json.dumps([seen, usual])
+    assert number > 500, number
     assert flooding.received <= flooding.sent, (flooding.sent, flooding.received)
     assert dtls.received == 0
     assert seen["missing"] == seen["bad"] == 0 and seen["decodable"] == seen["frames"], said
-    assert seen["frames"] > 4 * FPS, said
-    assert seen["max_gap_ms"] <= FREEZE_MS * (4 if machine_is_busy() else 1), said
+    assert seen["frames"] > 3 * FPS, said
+    assert seen["max_gap_ms"] <= max(FREEZE_MS, 2 * usual), said
     # Half the camera's 4 Mbit/s, and what may come at once.
     assert 0 < asked["rtx_bytes"] <= 65536 + 0.75 * 4e6 / 8 * (greedy.playing_for + 2), json.dumps(asked)
     assert resident_mb(server) - before < 32
-    print(json.dumps({"datagrams": number * 7, "in": flooding.sent + dtls.sent, "out": flooding.received, "viewer": seen,
+    print(json.dumps({"datagrams": number * 7, "in": flooding.sent + dtls.sent, "out": flooding.received, "viewer": seen, "usual": usual,
                       "greedy": asked, "mb": [before, resident_mb(server)]}))
 
 
