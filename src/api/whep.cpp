@@ -61,12 +61,13 @@ bool owns(const Access& access, const SessionInfo& session) {
   return access.admin || (!session.user.empty() && session.user == name_of(access));
 }
 
-// Of RFC 9110 section 13.1.1: nothing where any generation will do. Quotes may lack.
+// Of RFC 9110 section 13.1.1: nothing where any generation will do. Quotes may lack, and may stand around the
+// star: so the example of RFC 9725 has it, and clients copied it.
 std::optional<std::string> if_match(const net::HttpRequest& request) {
   std::string_view value = base::trim(request.header("If-Match"));
-  if (value.empty() || value == "*") return std::nullopt;
   if (value.size() >= 2 && value.front() == '"' && value.back() == '"')
     value = value.substr(1, value.size() - 2);
+  if (value.empty() || value == "*") return std::nullopt;
   return std::string(value);
 }
 

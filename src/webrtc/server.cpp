@@ -367,8 +367,11 @@ void Server::end(const std::string& camera, const std::string& id, std::function
   ViewerThread& thread = *(*session)->second.thread;
   sessions_.erase(*session);
   thread.loop().post([this, &thread, id, done = std::move(done)]() mutable {
+    const bool found = thread.find(id) != nullptr;
     thread.end(id);
-    control_.post([done = std::move(done)] { done({}); });
+    control_.post([found, done = std::move(done)] {
+      done(found ? base::Status{} : fail(Errc::kNotFound, "the session has ended"));
+    });
   });
 }
 

@@ -48,10 +48,6 @@ void Session::on_datagram(base::SteadyTime now, const net::UdpPath& path, std::s
     return;
   } else if (DtlsSession::is_dtls(datagram)) {
     dtls_path_ = path;
-    if (flight_sent_) {
-      handshake_trip_ = now - *flight_sent_;
-      flight_sent_.reset();
-    }
     if (!dtls_) dtls_.emplace(dtls_context_, options_.peer, now, static_cast<DtlsListener&>(*this));
     dtls_->receive(now, datagram);
   } else {
@@ -103,7 +99,9 @@ void Session::on_ufrag_retired(std::string_view ufrag) {
 }
 
 void Session::on_dtls_send(base::ByteView datagram) {
-  flight_sent_ = now_;
+  // Not again when it is repeated: what comes next may answer the first or be a repetition itself, and would
+  // tell too short a time.
+  if (!flight_sent_) flight_sent_ = now_;
   host_.send_segments(ice_.selected().value_or(dtls_path_), datagram, datagram.size());
 }
 
@@ -119,6 +117,7 @@ void Session::on_dtls_established(const SrtpKeys& keys) {
   video_.emplace(options_.video, *srtp_);
   if (options_.audio) audio_.emplace(*options_.audio, *srtp_);
   sender_.emplace(ring_, *video_);
+  if (flight_sent_) handshake_trip_ = now_ - *flight_sent_;
   start_if_ready();
 }
 

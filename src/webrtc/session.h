@@ -107,7 +107,7 @@ class Session final : private IceListener, private DtlsListener, private media::
   const DtlsContext& dtls_context_;
   std::optional<DtlsSession> dtls_;
   net::UdpPath dtls_path_;
-  std::optional<base::SteadyTime> flight_sent_;  // of the handshake, until its answer came
+  std::optional<base::SteadyTime> flight_sent_;  // of the handshake, for the first time
   std::optional<base::nanoseconds> handshake_trip_;
 
   std::unique_ptr<SrtpSender> srtp_;

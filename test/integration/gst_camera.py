@@ -1,6 +1,6 @@
 """An RTSP camera made of GStreamer's server; runs under the system's Python, which has its bindings.
 
-Prints its port. Mount points: /pcma and /aac (H.264 with sound), /silent. At each SIGUSR1 the pictures of those that are
+Prints its port. Mount points: /pcma, /pcmu, /opus and /aac (H.264 with sound), /silent, /busy (4 Mbit/s of noise). At each SIGUSR1 the pictures of those that are
 watched change their size, without an end of the session.
 """
 import argparse
@@ -19,12 +19,20 @@ VIDEO = (
     "! x264enc tune=zerolatency speed-preset=ultrafast key-int-max=25 bitrate=500 "
     "! rtph264pay name=pay0 pt=96 config-interval=-1"
 )
+BUSY = (
+    f"videotestsrc is-live=true pattern=snow ! capsfilter name=size caps={SIZES[0]} "
+    "! x264enc tune=zerolatency speed-preset=ultrafast key-int-max=25 bitrate=4000 "
+    "! rtph264pay name=pay0 pt=96 config-interval=-1"
+)
 SOUND = {
     "/pcma": "audiotestsrc is-live=true ! audio/x-raw,rate=8000,channels=1 ! alawenc ! rtppcmapay name=pay1 pt=8",
+    "/pcmu": "audiotestsrc is-live=true ! audio/x-raw,rate=8000,channels=1 ! mulawenc ! rtppcmupay name=pay1 pt=0",
+    "/opus": "audiotestsrc is-live=true ! audio/x-raw,rate=48000,channels=2 ! opusenc ! rtpopuspay name=pay1 pt=97",
     "/aac": "audiotestsrc is-live=true ! audio/x-raw,rate=48000,channels=1 ! avenc_aac "
             "! rtpmp4gpay name=pay1 pt=97",
     "/silent": "",
 }
+MOUNTS = {path: f"{VIDEO} {sound}" for path, sound in SOUND.items()} | {"/busy": BUSY}
 
 
 class Sizes:
@@ -56,9 +64,9 @@ def main():
     sizes = Sizes()
     GLib.unix_signal_add(GLib.PRIORITY_DEFAULT, signal.SIGUSR1, sizes.change)
     kept = []  # the bindings hold no references
-    for path, sound in SOUND.items():
+    for path, pipeline in MOUNTS.items():
         factory = GstRtspServer.RTSPMediaFactory()
-        factory.set_launch(f"( {VIDEO} {sound} )")
+        factory.set_launch(f"( {pipeline} )")
         factory.set_shared(True)
         factory.connect("media-configure", sizes.add)
         if arguments.digest:
