@@ -32,6 +32,8 @@ void LiveStream::on_live_frame(const media::FramePtr& frame, base::SteadyTime ti
 }
 
 void LiveStream::on_audio(const media::Frame& frame, base::SteadyTime time) {
+  // Viewers were answered Opus: these bytes would be noise to them.
+  if (frame.config->codec == media::Codec::kAac) return;
   const uint32_t rate = frame.config->clock_rate;
   int64_t samples = 0;
   if (frame.config->codec == media::Codec::kOpus) {

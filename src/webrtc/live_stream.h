@@ -68,6 +68,7 @@ class LiveStream final : public stream::LiveListener, public std::enable_shared_
     std::shared_ptr<UnitListener> listener;
     net::EventLoop* loop;
   };
+  // G.711 and Opus as they are. AAC is left out: viewers hear silence.
   void on_audio(const media::Frame& frame, base::SteadyTime time);
   bool cache(const media::FramePtr& frame, base::SteadyTime time);
   void add_subscriber(const Subscriber& subscriber);
