@@ -3,37 +3,30 @@
 
 #include <cstdint>
 #include <deque>
-#include <functional>
 #include <memory>
 #include <span>
 
-#include "base/error.h"
+#include "media/audio_encoder.h"
 #include "media/av_handles.h"
-#include "media/frame.h"
 
 namespace miharu::media {
 
-// Not thread-safe; may move between threads. About 100 kB of memory.
-class AacEncoder {
+// About 100 kB of memory.
+class AacEncoder final : public AudioEncoder {
  public:
   static constexpr size_t kSamplesPerFrame = 1024;
-  using Output = std::function<void(FramePtr)>;
 
   // channels: 1 to 6, in the order of ISO/IEC 14496-3 table 1.19 channel configurations.
   static base::Result<std::unique_ptr<AacEncoder>> make(uint32_t sample_rate, uint32_t channels,
                                                         uint32_t bits_per_second);
 
-  // clock_rate is the sample rate; the same pointer for every frame.
-  [[nodiscard]] const TrackConfigPtr& config() const { return config_; }
-
-  // `samples`: kSamplesPerFrame floats of the first channel, then of the second and so on. The AAC frame that
-  // a decoder turns into these samples comes out, with this pts, two calls later or at flush(): a transform
-  // spans two frames and the encoder looks one ahead. The priming frame that would come first is left out, so
-  // the first frame fades in.
+  [[nodiscard]] const TrackConfigPtr& config() const override { return config_; }
+  [[nodiscard]] size_t samples_per_frame() const override { return kSamplesPerFrame; }
+  // The frame comes out two calls later or at flush(): a transform spans two frames and the encoder looks one
+  // ahead. The priming frame that would come first is left out, so the first frame fades in.
   base::Status encode(std::span<const float> samples, int64_t pts, base::SteadyTime arrival,
-                      const Output& output);
-  // Lets the last frames out. encode() must not be called after it.
-  base::Status flush(const Output& output);
+                      const Output& output) override;
+  base::Status flush(const Output& output) override;
 
  private:
   struct Pending {

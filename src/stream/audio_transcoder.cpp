@@ -11,6 +11,8 @@ extern "C" {
 }
 
 #include "base/check.h"
+#include "media/aac_encoder.h"
+#include "media/opus_encoder.h"
 
 namespace miharu::stream {
 namespace {
@@ -18,7 +20,6 @@ namespace {
 using base::Errc;
 using base::fail;
 using base::Status;
-using media::AacEncoder;
 using media::Codec;
 using media::fail_av;
 
@@ -34,21 +35,39 @@ AVCodecID codec_id_of(Codec codec) {
     case Codec::kOpus:
       return AV_CODEC_ID_OPUS;
     case Codec::kAac:
+      return AV_CODEC_ID_AAC;
     case Codec::kH264:
       break;
   }
   return AV_CODEC_ID_NONE;
 }
 
+base::Result<std::unique_ptr<media::AudioEncoder>> make_encoder(Codec input, uint32_t channels) {
+  if (input == Codec::kAac) return media::opus::Encoder::make(channels, 48000 * channels);
+  const bool opus = input == Codec::kOpus;
+  return media::AacEncoder::make(opus ? 48000 : 16000, channels, (opus ? 64000 : 32000) * channels);
+}
+
+bool is_rate_taken(const media::TrackConfig& input) {
+  switch (input.codec) {
+    case Codec::kOpus:
+      return input.clock_rate == 48000;
+    case Codec::kAac:
+      return input.clock_rate > 0 && input.sample_rate >= 8000 && input.sample_rate <= 96000;
+    default:
+      return input.clock_rate == 8000 || input.clock_rate == 16000;
+  }
+}
+
 }  // namespace
 
 base::Result<std::unique_ptr<AudioTranscoder>> AudioTranscoder::make(const media::TrackConfigPtr& input) {
-  const bool opus = input->codec == Codec::kOpus;
+  media::silence_av_log();
   const uint32_t channels = std::max<uint32_t>(1, input->channels);
   if (codec_id_of(input->codec) == AV_CODEC_ID_NONE) {
-    return fail(Errc::kUnsupported, fmt::format("{} is not transcoded to AAC", media::name_of(input->codec)));
+    return fail(Errc::kUnsupported, fmt::format("{} is not transcoded", media::name_of(input->codec)));
   }
-  if (opus ? input->clock_rate != 48000 : input->clock_rate != 8000 && input->clock_rate != 16000) {
+  if (!is_rate_taken(*input)) {
     return fail(Errc::kUnsupported, fmt::format("{} with a clock of {} Hz cannot be transcoded",
                                                 media::name_of(input->codec), input->clock_rate));
   }
@@ -56,20 +75,20 @@ base::Result<std::unique_ptr<AudioTranscoder>> AudioTranscoder::make(const media
     return fail(Errc::kUnsupported, fmt::format("{} with {} channels cannot be transcoded, 1 or 2 can",
                                                 media::name_of(input->codec), channels));
   }
-  const uint32_t output_rate = opus ? 48000 : 16000;
-  const uint32_t bits_per_second = (opus ? 64000 : 32000) * channels;
-  auto encoder = AacEncoder::make(output_rate, channels, bits_per_second);
+  auto encoder = make_encoder(input->codec, channels);
   if (!encoder) return tl::unexpected(std::move(encoder).error().in("sound transcoder"));
 
   std::unique_ptr<AudioTranscoder> self(new AudioTranscoder);
   self->encoder_ = std::move(*encoder);
-  self->input_rate_ = input->clock_rate;
+  self->clock_rate_ = input->clock_rate;
+  self->input_rate_ = input->codec == Codec::kAac ? input->sample_rate : input->clock_rate;
   self->channels_ = channels;
-  self->collected_.resize(AacEncoder::kSamplesPerFrame * channels);
+  self->collected_.resize(self->encoder_->samples_per_frame() * channels);
   if (const Status status = self->open_decoder(*input); !status) {
     return tl::unexpected(base::Error(status.error()).in("sound transcoder"));
   }
-  if (const Status status = self->open_resampler(opus ? AV_SAMPLE_FMT_FLTP : AV_SAMPLE_FMT_S16); !status) {
+  const bool floats = input->codec == Codec::kOpus || input->codec == Codec::kAac;
+  if (const Status status = self->open_resampler(floats ? AV_SAMPLE_FMT_FLTP : AV_SAMPLE_FMT_S16); !status) {
     return tl::unexpected(base::Error(status.error()).in("sound transcoder"));
   }
   return self;
@@ -87,6 +106,14 @@ Status AudioTranscoder::open_decoder(const media::TrackConfig& input) {
   CHECK(packet_ && decoded_ && decoder_);
   decoder_->sample_rate = static_cast<int>(input_rate_);
   decoder_->thread_count = 1;
+  if (input.codec == Codec::kAac) {
+    // The AudioSpecificConfig. libavcodec frees it.
+    const size_t size = input.codec_private.size();
+    decoder_->extradata = static_cast<uint8_t*>(av_mallocz(size + AV_INPUT_BUFFER_PADDING_SIZE));
+    CHECK(decoder_->extradata != nullptr);
+    std::memcpy(decoder_->extradata, input.codec_private.data(), size);
+    decoder_->extradata_size = static_cast<int>(size);
+  }
   av_channel_layout_default(&decoder_->ch_layout, static_cast<int>(channels_));
   if (const int error = avcodec_open2(decoder_.get(), codec, nullptr); error < 0) {
     return fail_av("open the sound decoder", error);
@@ -111,7 +138,8 @@ Status AudioTranscoder::open_resampler(AVSampleFormat format) {
 void AudioTranscoder::push(const media::Frame& frame, const Output& output) {
   arrival_ = frame.arrival;
   const int64_t rate = input_rate_;
-  const int64_t step = input_end_ ? frame.pts - *input_end_ : 0;
+  const int64_t pts = av_rescale(frame.pts, rate, clock_rate_);
+  const int64_t step = input_end_ ? pts - *input_end_ : 0;
   to_skip_ = 0;
   if (!input_end_ || step > rate || step < -rate) {
     if (input_end_) {
@@ -120,8 +148,8 @@ void AudioTranscoder::push(const media::Frame& frame, const Output& output) {
       swr_init(resampler_.get());
       avcodec_flush_buffers(decoder_.get());
     }
-    input_end_ = frame.pts;
-    output_position_ = av_rescale(frame.pts, config()->sample_rate, rate);
+    input_end_ = pts;
+    output_position_ = av_rescale(pts, config()->sample_rate, rate);
   } else if (step * 1000 >= kMillisecondsOfJitter * rate) {
     put_silence(step, output);
   } else if (step * 1000 <= -kMillisecondsOfJitter * rate || (overlapping_ && step < 0)) {
@@ -193,25 +221,25 @@ void AudioTranscoder::drain_resampler(const Output& output) {
 
 void AudioTranscoder::collect(const std::vector<float>& planar, size_t stride, size_t samples,
                               const Output& output) {
-  constexpr size_t kFrame = AacEncoder::kSamplesPerFrame;
+  const size_t frame = encoder_->samples_per_frame();
   for (size_t at = 0; at < samples;) {
-    const size_t count = std::min(samples - at, kFrame - collected_samples_);
+    const size_t count = std::min(samples - at, frame - collected_samples_);
     for (size_t i = 0; i < channels_; ++i) {
-      std::memcpy(collected_.data() + i * kFrame + collected_samples_, planar.data() + i * stride + at,
+      std::memcpy(collected_.data() + i * frame + collected_samples_, planar.data() + i * stride + at,
                   count * sizeof(float));
     }
     at += count;
     collected_samples_ += count;
-    if (collected_samples_ < kFrame) return;
+    if (collected_samples_ < frame) return;
     if (!encoder_->encode(collected_, output_position_, arrival_, output)) ++frames_failed_;
-    output_position_ += static_cast<int64_t>(kFrame);
+    output_position_ += static_cast<int64_t>(frame);
     collected_samples_ = 0;
   }
 }
 
 void AudioTranscoder::fill_up(const Output& output) {
   if (collected_samples_ == 0) return;
-  const size_t missing = AacEncoder::kSamplesPerFrame - collected_samples_;
+  const size_t missing = encoder_->samples_per_frame() - collected_samples_;
   const std::vector<float> zeros(missing * channels_);
   collect(zeros, missing, missing, output);
 }

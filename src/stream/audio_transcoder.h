@@ -1,4 +1,5 @@
-// Sound that cannot be recorded as it is (G.711, Opus) becomes AAC-LC.
+// Sound that cannot be used as it is: what a recording cannot hold (G.711, Opus) becomes AAC-LC, what a
+// browser does not take over WebRTC (AAC) becomes Opus.
 #pragma once
 
 #include <cstdint>
@@ -8,18 +9,18 @@
 #include <vector>
 
 #include "base/error.h"
-#include "media/aac_encoder.h"
-#include "media/frame.h"
+#include "media/audio_encoder.h"
+#include "media/av_handles.h"
 
 namespace miharu::stream {
 
-// G.711 of 8 kHz or 16 kHz becomes AAC at 16 kHz, Opus AAC at 48 kHz; channels stay (one or two). One per
-// run: when the source resets its clock, make another. Not thread-safe; any thread. Some 200 kB of memory,
-// whatever comes in.
+// G.711 of 8 kHz or 16 kHz becomes AAC at 16 kHz, Opus AAC at 48 kHz, AAC Opus; channels stay (one or two).
+// One per run: when the source resets its clock, make another. Not thread-safe; any thread. Some 200 kB of
+// memory, whatever comes in.
 //
 // Output pts count samples of the output rate from the zero of the input pts. Decoding the output gives each
 // sample at the time at which it came in; the encoder's priming is taken out. Frames come out about 130 ms
-// (G.711) late.
+// (G.711 to AAC) or 20 ms (AAC to Opus) late.
 class AudioTranscoder {
  public:
   using Output = std::function<void(media::FramePtr)>;
@@ -54,16 +55,17 @@ class AudioTranscoder {
   media::AvPtr<SwrContext> resampler_;
   media::AvPtr<AVPacket> packet_;
   media::AvPtr<AVFrame> decoded_;
-  std::unique_ptr<media::AacEncoder> encoder_;
+  std::unique_ptr<media::AudioEncoder> encoder_;
   AVSampleFormat format_ = AV_SAMPLE_FMT_NONE;  // of what the decoder gives
   uint32_t input_rate_ = 0;
   size_t channels_ = 1;
+  uint32_t clock_rate_ = 0;  // of the input's pts; of AAC with SBR not the rate of its samples
 
   std::optional<int64_t> input_end_;  // pts after the last input sample taken
   int64_t to_skip_ = 0;               // input samples that overlap what was taken before
   bool overlapping_ = false;          // the frame before was cut: the end of the overlap is no jitter
   std::vector<float> resampled_;      // planar; kept for its memory
-  std::vector<float> collected_;      // planar, AacEncoder::kSamplesPerFrame a channel
+  std::vector<float> collected_;      // planar, samples_per_frame() a channel
   size_t collected_samples_ = 0;
   int64_t output_position_ = 0;  // pts of the first collected sample
   base::SteadyTime arrival_{};

@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include "base/log.h"
 #include "media/opus.h"
+#include "stream/clock_model.h"
 
 namespace miharu::webrtc {
 
@@ -32,8 +34,33 @@ void LiveStream::on_live_frame(const media::FramePtr& frame, base::SteadyTime ti
 }
 
 void LiveStream::on_audio(const media::Frame& frame, base::SteadyTime time) {
-  // Viewers were answered Opus: these bytes would be noise to them.
-  if (frame.config->codec == media::Codec::kAac) return;
+  if (frame.config->codec != media::Codec::kAac) {
+    send_audio(frame, time);
+    return;
+  }
+  // Viewers were answered Opus.
+  if (transcoder_input_ != frame.config) {
+    transcoder_input_ = frame.config;
+    transcoder_.reset();
+    if (auto made = stream::AudioTranscoder::make(frame.config)) {
+      transcoder_ = std::move(*made);
+    } else {
+      spdlog::warn("live view without sound: {}", made.error().to_string());
+    }
+  }
+  if (!transcoder_) return;
+  const base::nanoseconds made_at = stream::ticks_to_time(frame.pts, frame.config->clock_rate);
+  transcoder_->push(frame, [&](const media::FramePtr& out) {
+    send_audio(*out, time + (stream::ticks_to_time(out->pts, out->config->clock_rate) - made_at));
+  });
+}
+
+void LiveStream::stop_transcoding() {
+  transcoder_.reset();
+  transcoder_input_.reset();
+}
+
+void LiveStream::send_audio(const media::Frame& frame, base::SteadyTime time) {
   const uint32_t rate = frame.config->clock_rate;
   int64_t samples = 0;
   if (frame.config->codec == media::Codec::kOpus) {
@@ -71,6 +98,7 @@ bool LiveStream::cache(const media::FramePtr& frame, base::SteadyTime time) {
 void LiveStream::on_live_interrupted() {
   group_.clear();
   group_bytes_ = 0;
+  stop_transcoding();
   for (const Subscriber& each : subscribers_) tell(each, [](UnitListener& to) { to.on_interrupted(); });
 }
 
@@ -107,7 +135,9 @@ void LiveStream::unsubscribe(std::shared_ptr<UnitListener> listener) {
   loop_.post([this, self = shared_from_this(), listener = std::move(listener)] {
     const size_t gone =
         std::erase_if(subscribers_, [&](const Subscriber& each) { return each.listener == listener; });
-    if (gone > 0 && subscribers_.empty()) on_watched_(false);
+    if (gone == 0 || !subscribers_.empty()) return;
+    stop_transcoding();
+    on_watched_(false);
   });
 }
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "net/event_loop.h"
+#include "stream/audio_transcoder.h"
 #include "stream/camera_stream.h"
 #include "webrtc/rtp_unit.h"
 
@@ -45,7 +46,9 @@ class LiveStream final : public stream::LiveListener, public std::enable_shared_
   // Called on the camera's thread when the first begins to watch, and when the last has left.
   using OnWatched = std::function<void(bool watched)>;
 
-  LiveStream(net::EventLoop& loop, OnWatched on_watched) : loop_(loop), on_watched_(std::move(on_watched)) {}
+  explicit LiveStream(
+      net::EventLoop& loop, OnWatched on_watched = [](bool) {})
+      : loop_(loop), on_watched_(std::move(on_watched)) {}
 
   void on_live_frame(const media::FramePtr& frame, base::SteadyTime time) override;
   void on_live_interrupted() override;
@@ -70,6 +73,8 @@ class LiveStream final : public stream::LiveListener, public std::enable_shared_
   };
   // G.711 and Opus as they are. AAC is left out: viewers hear silence.
   void on_audio(const media::Frame& frame, base::SteadyTime time);
+  void send_audio(const media::Frame& frame, base::SteadyTime time);
+  void stop_transcoding();
   bool cache(const media::FramePtr& frame, base::SteadyTime time);
   void add_subscriber(const Subscriber& subscriber);
   template <class Call>
@@ -80,8 +85,10 @@ class LiveStream final : public stream::LiveListener, public std::enable_shared_
   std::deque<Cached> group_;  // from the latest key frame on
   size_t group_bytes_ = 0;
   bool group_whole_ = true;
-  base::SteadyTime last_time_{};  // of the last picture
-  int64_t next_ticks_ = 0;        // of sound
+  base::SteadyTime last_time_{};                         // of the last picture
+  int64_t next_ticks_ = 0;                               // of sound
+  std::unique_ptr<stream::AudioTranscoder> transcoder_;  // of AAC, while somebody watches
+  media::TrackConfigPtr transcoder_input_;
   std::vector<Subscriber> subscribers_;
   mutable std::mutex tracks_mutex_;
   LiveTracks tracks_;  // guarded by tracks_mutex_; changed by the camera's thread only
