@@ -17,14 +17,6 @@
 
 namespace miharu::webrtc {
 
-// Counters of a camera's viewers on one thread, since the start.
-struct ViewerCounters {
-  uint64_t sessions = 0;
-  uint64_t packets = 0;
-  uint64_t retransmitted = 0;
-  uint64_t skipped = 0;
-};
-
 // What a thread holds: nothing of it may be left when its viewers are gone.
 struct ViewerCensus {
   size_t sessions = 0;
