@@ -106,7 +106,7 @@ Status AudioTranscoder::open_decoder(const media::TrackConfig& input) {
   CHECK(packet_ && decoded_ && decoder_);
   decoder_->sample_rate = static_cast<int>(input_rate_);
   decoder_->thread_count = 1;
-  if (input.codec == Codec::kAac) {
+  if (input.codec == Codec::kAac && !input.codec_private.empty()) {
     // The AudioSpecificConfig. libavcodec frees it.
     const size_t size = input.codec_private.size();
     decoder_->extradata = static_cast<uint8_t*>(av_mallocz(size + AV_INPUT_BUFFER_PADDING_SIZE));
