@@ -7,7 +7,7 @@ namespace miharu::bench {
 bool ReceivedStream::on_packet(const media::RtpPacket& packet, base::SteadyTime now, Counts& counts) {
   if (!stats_) {
     stats_.emplace(packet.ssrc, clock_rate_);
-    // One window up, so that what comes before the first packet has a positive number too.
+    // Numbers begin one window up, so that they stay positive; what is older than the first counts as seen.
     highest_ = sequence_.unwrap(packet.sequence) + kWindow - 1;
     seen_.set();
   }
