@@ -201,13 +201,15 @@ void LiveViewer::media_readable() {
   constexpr size_t kBytes = 2048;
   static std::array<std::array<std::byte, kBytes>, kBatch> buffers;
   static std::array<iovec, kBatch> vectors;
-  static std::array<mmsghdr, kBatch> messages;
-  for (size_t i = 0; i < kBatch; ++i) {
-    vectors[i] = {buffers[i].data(), kBytes};
-    messages[i] = {};
-    messages[i].msg_hdr.msg_iov = &vectors[i];
-    messages[i].msg_hdr.msg_iovlen = 1;
-  }
+  static std::array<mmsghdr, kBatch> messages = [] {
+    std::array<mmsghdr, kBatch> made{};
+    for (size_t i = 0; i < kBatch; ++i) {
+      vectors[i] = {buffers[i].data(), kBytes};
+      made[i].msg_hdr.msg_iov = &vectors[i];
+      made[i].msg_hdr.msg_iovlen = 1;
+    }
+    return made;
+  }();
   const int count = ::recvmmsg(socket_, messages.data(), kBatch, MSG_DONTWAIT, nullptr);
   now_ = steady();
   for (int i = 0; i < count; ++i) {
