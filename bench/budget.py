@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measures every row of the budget in docs/performance.md and prints "what | budget | measured". Some 18 minutes; the machine
+"""Measures every row of the budget in docs/performance.md and prints "what | budget | measured". Some 22 minutes; the machine
 should do nothing else.
 
     bench/budget.py --miharu build/release/miharu --programs build/bench/bench [--quick]
@@ -14,6 +14,7 @@ import statistics
 import sys
 import time
 
+import live
 import llhls
 import measure
 import recording
@@ -115,6 +116,27 @@ def measured_llhls(table, arguments):
     return None
 
 
+def measured_live(table, arguments):
+    viewers, seconds, runs = (20, 5, 1) if arguments.quick else (100, 15, 3)
+    results = [live.run(arguments.miharu, arguments.programs, viewers, seconds) for _ in range(runs)]
+    problems = [problem for result in results for problem in result["problems"]]
+    if any("us_a_packet" not in result for result in results):
+        return table.check("WebRTC", problems or ["no packet came"])
+
+    def median(of):
+        return statistics.median(of(result) for result in results)
+
+    table.add(f"WebRTC, {viewers} viewers: CPU a packet, of the floor in the same run", median(lambda result: result["of_the_floor"]), 1.4, "times")
+    table.add("   CPU a packet, recording taken off", median(lambda result: result["us_a_packet"]), None, "us")
+    table.add("   the floor", median(lambda result: result["floor"]["ns_a_packet"] / 1000), None, "us")
+    table.add("   RSS a viewer", median(lambda result: result["rss_kb_a_viewer"]), 200, "KB", digits=0)
+    table.add("   first key frame whole: median", median(lambda result: result["first_key_frame_ms"]["p50"]), 100, "ms", digits=0)
+    table.add("   95 of 100", median(lambda result: result["first_key_frame_ms"]["p95"]), 200, "ms", digits=0)
+    table.add("   longest gap between frames", max(result["longest_gap_ms"] for result in results), None, "ms", digits=0)
+    table.check(f"   packets, {sum(result['packets'] for result in results)}", problems)
+    return None
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--miharu", required=True, type=pathlib.Path)
@@ -126,7 +148,7 @@ def main():
         sys.exit("two cores are needed: one for the server, one for cameras and viewers")
     table = Table()
     print(f"load at the start: {os.getloadavg()[0]:.1f}", flush=True)
-    for step in (measured_playlists, measured_recording, measured_many, measured_llhls):
+    for step in (measured_playlists, measured_recording, measured_many, measured_llhls, measured_live):
         try:
             step(table, arguments)
         except (OSError, RuntimeError, ValueError, measure.subprocess.SubprocessError) as error:

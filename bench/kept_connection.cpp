@@ -68,11 +68,21 @@ KeptConnection::~KeptConnection() {
 
 void KeptConnection::get(const std::string& path, const std::string& headers,
                          std::function<void(Answer)> then) {
+  send(fmt::format("GET {} HTTP/1.1\r\nHost: 127.0.0.1\r\n{}\r\n", path, headers), std::move(then));
+}
+
+void KeptConnection::post(const std::string& path, const std::string& content_type, const std::string& body,
+                          std::function<void(Answer)> then) {
+  send(fmt::format("POST {} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: {}\r\nContent-Length: {}\r\n\r\n{}",
+                   path, content_type, body.size(), body),
+       std::move(then));
+}
+
+void KeptConnection::send(const std::string& request, std::function<void(Answer)> then) {
   then_ = std::move(then);
   head_.clear();
   answer_ = {};
   in_body_ = false;
-  const std::string request = fmt::format("GET {} HTTP/1.1\r\nHost: 127.0.0.1\r\n{}\r\n", path, headers);
   // Small against the socket's buffer.
   if (::send(fd_, request.data(), request.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(request.size()))
     finish({});

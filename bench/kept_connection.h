@@ -27,10 +27,13 @@ class KeptConnection {
   [[nodiscard]] bool busy() const { return static_cast<bool>(then_); }
   // `headers` in lines that end with CRLF.
   void get(const std::string& path, const std::string& headers, std::function<void(Answer)> then);
+  void post(const std::string& path, const std::string& content_type, const std::string& body,
+            std::function<void(Answer)> then);
   // An error, or a close by the server, is an answer with status 0.
   void readable();
 
  private:
+  void send(const std::string& request, std::function<void(Answer)> then);
   void finish(Answer answer);
 
   int fd_;
