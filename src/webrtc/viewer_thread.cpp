@@ -1,6 +1,7 @@
 #include "webrtc/viewer_thread.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/log.h"
 
@@ -280,7 +281,8 @@ void ViewerThread::remove(std::map<std::string, std::unique_ptr<Session>>::itera
   const auto feed = feeds_.find(gone->options().camera);
   std::erase(feed->second->viewers, gone);
   if (feed->second->viewers.empty()) {
-    feed->second->stream->unsubscribe(feed->second);
+    // Forgotten here and not there alone: on a thread that has ended nobody unsubscribes any more.
+    std::exchange(feed->second->stream, nullptr)->unsubscribe(feed->second);
     feeds_.erase(feed);
   }
   sessions_.erase(session);

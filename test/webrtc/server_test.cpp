@@ -182,6 +182,29 @@ TEST_F(ServerTest, AnOfferBecomesPictureAndSound) {
   EXPECT_EQ(end(id).error().code, base::Errc::kNotFound);
 }
 
+TEST_F(ServerTest, ACameraWhoseThreadEndsFirstLeavesNothingBehind) {
+  auto loop = std::make_unique<net::EventLoop>("gate");
+  loop->start();
+  auto gate = std::make_shared<LiveStream>(*loop);
+  server->add_camera("gate", gate);
+  loop->run_and_wait([&] {
+    gate->on_live_frame(make_picture({make_slice(true, true, 5000, ++seed)}, true, video), next_time());
+  });
+  TestViewer viewer;
+  const auto answer = create(viewer.offer(), "gate");
+  ASSERT_TRUE(answer) << answer.error().to_string();
+  viewer.take_answer(answer->sdp);
+  ASSERT_TRUE(viewer.connect());
+  ASSERT_TRUE(viewer.wait([&] { return viewer.pictures() == 1; }));
+
+  loop->stop();
+  server->stop();
+  server->remove_camera("gate");
+  const std::weak_ptr<LiveStream> left = std::exchange(gate, nullptr);
+  loop.reset();
+  EXPECT_TRUE(left.expired());
+}
+
 TEST_F(ServerTest, ReportsNacksAndKeyFrameRequestsAreHeard) {
   show(2);
   TestViewer viewer;
