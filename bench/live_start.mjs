@@ -2,12 +2,15 @@
 // viewers who join at all phases of the group of pictures, on loopback or over a line that is slower.
 //
 //   MIHARU_BIN=build/release/miharu node bench/live_start.mjs [--joins 50] [--rate MBITS] [--round-trip MS] [--queue MS]
-//       [--camera demo:?gop=4000ms] [--fps 25] [--gop MS] [--trace FILE]
+//       [--camera demo:?gop=4000ms | --cameras PROGRAM --clip FILE] [--fps 25] [--gop MS] [--watch MS] [--trace FILE]
 //
+// With --clip the camera is bench/rtsp_cameras, which plays that file over RTSP; --gop is the time between its key frames.
 // The age of a picture of the demo camera is read from the picture itself: the number in it says when it was made (docs/demo-camera.md);
 // it is that when Chromium's compositor takes it to the screen. Of any other camera it is what abs-capture-time says. All have one
-// clock here. With --rate or --round-trip HTTP and UDP go through one line with a queue of 200 ms (test/browser/link.mjs). The page, the
-// certificate and the connection for HTTP are there before, as in a page that shows a camera after another.
+// clock here. With --rate or --round-trip HTTP and UDP go through one line with a queue of 200 ms (test/browser/link.mjs). The page and
+// its connection for HTTP are there before, and one viewer came and went, as in a page that shows one camera after another.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -22,15 +25,18 @@ const { values: options } = parseArgs({
     'round-trip': { type: 'string' },
     queue: { type: 'string', default: '200' },
     camera: { type: 'string', default: 'demo:?gop=4000ms' },
+    cameras: { type: 'string' },
+    clip: { type: 'string' },
     fps: { type: 'string', default: '25' },
     gop: { type: 'string', default: '4000' },
+    watch: { type: 'string', default: '3000' },
     trace: { type: 'string' },
   },
 });
 const kJoins = Number(options.joins);
 const kGop_ms = Number(options.gop);
 const kLive_ms = 150;
-const kWatch_ms = 3000;
+const kWatch_ms = Number(options.watch);
 const kGoldenRatio = 0.618033988749895;
 
 /** In the page: one viewer, from the offer to kWatch_ms after its first picture. */
@@ -127,12 +133,14 @@ function tell(name, all) {
 }
 const total = (results, name) => results.reduce((sum, { stats }) => sum + (stats[name] ?? 0), 0);
 
+const clip = options.clip ? spawn(options.cameras, [options.clip], { stdio: ['ignore', 'pipe', 'inherit'] }) : null;
+const camera = clip ? `rtsp://127.0.0.1:${Number((await once(clip.stdout, 'data'))[0])}/0` : options.camera;
 const folder = await mkdtemp(join(tmpdir(), 'miharu-live-start-'));
 const config = join(folder, 'miharu.toml');
 const udpPort = await freeUdpPort();
 await writeFile(config, `[auth]\nmode = "none"\n[live]\nudp_port = ${udpPort}\naddresses = ["127.0.0.1"]\n`);
 const listen = `127.0.0.1:${await freePort()}`;
-const server = await startMiharu({ listen, password: 'none' }, '--config', config, '--data', join(folder, 'data'), '--camera', `camera=${options.camera}`);
+const server = await startMiharu({ listen, password: 'none' }, '--config', config, '--data', join(folder, 'data'), '--camera', `camera=${camera}`);
 const slow = options.rate !== undefined || options['round-trip'] !== undefined;
 const link = slow
   ? await startLink({
@@ -151,8 +159,9 @@ const traces = [];
 try {
   if (link) await browser.context.addInitScript(link.insert, [udpPort, link.udpPort]);
   await browser.page.goto(new URL('simple.html?camera=none', url).href);
-  if (options.camera.startsWith('demo:')) await browser.page.evaluate(`window.readNumber = ${await frameReader()}`);
+  if (camera.startsWith('demo:')) await browser.page.evaluate(`window.readNumber = ${await frameReader()}`);
   await new Promise((done) => setTimeout(done, 2 * kGop_ms));
+  await browser.page.evaluate(watch, [`${url}whep/camera`, Number(options.fps), 0]);
   for (let i = 0; i < kJoins; i++) {
     // Key frames lie at multiples of the interval: the phases are spread evenly.
     const phase = ((i * kGoldenRatio) % 1) * kGop_ms;
@@ -168,11 +177,12 @@ try {
   await browser.close();
   await link?.stop();
   await server.stop();
+  clip?.kill();
   await rm(folder, { recursive: true, force: true });
 }
 if (options.trace) await writeFile(options.trace, JSON.stringify(traces));
 const line = slow ? `${options.rate ?? 'unlimited'} Mbit/s, round trip ${options['round-trip'] ?? 0} ms, queue ${options.queue} ms` : 'loopback';
-console.log(`${kJoins} starts, ${options.camera}, ${line}; load ${load.toFixed(1)} before, ${loadavg()[0].toFixed(1)} after`);
+console.log(`${kJoins} starts, ${options.clip ?? camera}, ${line}; load ${load.toFixed(1)} before, ${loadavg()[0].toFixed(1)} after`);
 tell('first picture after the POST', results.map(({ first }) => first));
 tell('its age', results.map(({ first_age }) => first_age));
 tell(`within ${kLive_ms} ms of live`, results.map(({ live }) => live));

@@ -7,19 +7,20 @@ export const kQueue_ms = 200;
 
 /** One way of the line: first come, first served. */
 class Way {
-  constructor({ bitsPerSecond, delay_ms, queue_ms }) {
-    Object.assign(this, { bitsPerSecond, delay_ms, queue_ms });
+  constructor({ bitsPerSecond, delay_ms, queue_ms, loseEvery }) {
+    Object.assign(this, { bitsPerSecond, delay_ms, queue_ms, loseEvery });
+    this.packets = 0;
     this.free = 0;
     this.waiting = [];
     this.counters = { carried: 0, dropped: 0, longestQueue_ms: 0 };
     this.timer = null;
   }
 
-  /** `deliver` is called when the last bit has arrived; never, if the queue is full and the packet `mayDrop`. */
+  /** `deliver` is called when the last bit has arrived; never, if the packet `mayDrop` and the queue is full or its turn to be lost has come. */
   send(bytes, mayDrop, deliver) {
     const now = performance.now();
     const queued = Math.max(0, this.free - now);
-    if (mayDrop && queued > this.queue_ms) {
+    if (mayDrop && (queued > this.queue_ms || ++this.packets % this.loseEvery === 0)) {
       ++this.counters.dropped;
       return;
     }
@@ -67,14 +68,14 @@ function udpSocket() {
 
 /**
  * The line to the miharu of `url`, whose live view has the port `udpPort`. Gives `url` and `udpPort` at the near end, `down` (towards
- * the browser) and `up` with their counters, and stop(). A browser's page must say `insert` to itself first (an init script):
+ * the browser; it loses one UDP packet of `loseEvery`) and `up` with their counters, and stop(). A browser's page must say `insert` to itself first (an init script):
  * answers then name the near end instead of miharu.
  */
-export async function startLink({ url, udpPort, bitsPerSecond = Infinity, roundTrip_ms = 0, queue_ms = kQueue_ms }) {
+export async function startLink({ url, udpPort, bitsPerSecond = Infinity, roundTrip_ms = 0, queue_ms = kQueue_ms, loseEvery = Infinity }) {
   const far = new URL(url);
   const kind = { bitsPerSecond, delay_ms: roundTrip_ms / 2, queue_ms };
-  const up = new Way(kind);
-  const down = new Way(kind);
+  const up = new Way({ ...kind, loseEvery: Infinity });
+  const down = new Way({ ...kind, loseEvery });
 
   const near = await udpSocket();
   const fars = new Map();
