@@ -33,7 +33,7 @@ bool LinePace::on_lost(base::SteadyTime now, size_t packets, double bits_per_sec
 
 void LinePace::on_burst(double bytes, base::nanoseconds sending, base::nanoseconds queued, bool again) {
   if (queued < kQueued) {
-    limit_ = std::min(limit_ * kUp, kMostBitsPerSecond);
+    if (!again) limit_ = std::min(limit_ * kUp, kMostBitsPerSecond);
     return;
   }
   const std::chrono::duration<double> carried = sending + queued;

@@ -100,12 +100,11 @@ double VideoSender::pace_now() const {
 // Now and then in a large one, and at its end.
 void VideoSender::probe_key(const RtpUnit& unit, base::SteadyTime now) {
   const size_t sent = unit.ends[packet_ - 1];
-  if (packet_ < unit.packets() && sent < probed_bytes_ + kBlindBytes) return;
-  const bool first = probed_bytes_ == 0;
+  const bool last = packet_ == unit.packets();
+  if (!last && (sent < probed_bytes_ + kBlindBytes || probes_.size() + 1 >= kProbes)) return;
   probed_bytes_ = sent;
   if (probes_.size() >= kProbes) probes_.pop_front();
-  probes_.push_back(
-      {++last_probe_, static_cast<double>(sent), now - key_since_, first, packet_ == unit.packets()});
+  probes_.push_back({++last_probe_, static_cast<double>(sent), now - key_since_, cursor_, last});
   probe_wanted_ = last_probe_;
 }
 
@@ -119,7 +118,8 @@ void VideoSender::on_probe(uint32_t id, base::nanoseconds round_trip) {
   base::nanoseconds queued = round_trip - *idle_trip_;
   // Where the line is no matter, a receiver that is busy is.
   if (near() && queued < kNearQueued) queued = {};
-  line_.on_burst(probe.bytes, probe.sending, queued, !probe.first);
+  line_.on_burst(probe.bytes, probe.sending, queued, judged_ == probe.unit);
+  judged_ = probe.unit;
   if (probe.last && state_ == State::kCatchUp && !still_ && !catches_up_before_next_key(budget_since_))
     stand_still();
 }

@@ -141,13 +141,14 @@ class VideoSender {
     uint32_t id = 0;
     double bytes = 0;  // of the key frame, sent before it
     base::nanoseconds sending{};
-    bool first = false;
+    uint64_t unit = 0;
     bool last = false;
   };
   std::deque<Probe> probes_;
   std::optional<uint32_t> probe_wanted_;
   uint32_t last_probe_ = kIdleProbe;
   size_t probed_bytes_ = 0;                     // of the key frame
+  std::optional<uint64_t> judged_;              // the unit that the line was last judged by
   std::optional<base::nanoseconds> idle_trip_;  // the shortest
   base::SteadyTime key_since_{};
   base::SteadyTime blind_until_{};

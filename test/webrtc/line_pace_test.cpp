@@ -32,6 +32,8 @@ TEST(LinePaceTest, ABurstThatDidNotWaitRaisesTheLimitStepByStep) {
   const double before = line.limit();
   line.on_burst(100'000, milliseconds(80), LinePace::kQueued - milliseconds(1), false);
   EXPECT_DOUBLE_EQ(line.limit(), before * LinePace::kUp);
+  line.on_burst(200'000, milliseconds(160), {}, true);
+  EXPECT_DOUBLE_EQ(line.limit(), before * LinePace::kUp) << "once a burst";
   for (int i = 0; i < 20; ++i) line.on_burst(100'000, milliseconds(80), {}, false);
   EXPECT_DOUBLE_EQ(line.limit(), LinePace::kMostBitsPerSecond);
 }
