@@ -275,11 +275,10 @@ void VideoSender::rest(base::SteadyTime now) {
 }
 
 bool VideoSender::may_repair(base::SteadyTime now, uint16_t sequence) {
-  base::nanoseconds again = std::max<base::nanoseconds>(kRepairAgain, round_trip_.value_or(kRepairAgain));
-  // It waits in the queue of the line.
-  if (line_.is_recovering(now)) again += LinePace::kQueue;
+  const base::nanoseconds again =
+      std::max<base::nanoseconds>(kRepairAgain, round_trip_.value_or(kRepairAgain));
   while (!repairs_.empty() &&
-         (repairs_.size() >= kRememberedRepairs || now - repairs_.front().time > again + LinePace::kQueue)) {
+         (repairs_.size() >= kRememberedRepairs || now - repairs_.front().time > again)) {
     repairs_.pop_front();
   }
   if (std::find(wanted_.begin(), wanted_.end(), sequence) != wanted_.end()) return false;
