@@ -36,6 +36,7 @@ struct Listener final : webrtc::IceListener, webrtc::StunClientListener {
   void on_validated(const net::UdpPath&) override { ++validated; }
   void on_forgotten(const net::UdpPath&) override { --validated; }
   void on_ufrag_retired(std::string_view) override {}
+  void on_probed(uint32_t, base::nanoseconds) override { std::abort(); }  // none was sent
   void send_to_server(base::ByteView bytes) override { question = webrtc::parse_stun(bytes)->transaction; }
   void on_mapped(const udp::endpoint& address) override { require(webrtc::is_usable(address)); }
   void on_failed(const base::Error& error) override { require(!error.text.empty()); }

@@ -21,6 +21,8 @@ IceAgent::Generation::Generation(const IceCredentials& local, const IceCredentia
       username(local.ufrag + ":" + remote.ufrag),
       remote_ufrag(remote.ufrag),
       key(local.password.reveal()),
+      remote_username(remote.ufrag + ":" + local.ufrag),
+      remote_key(remote.password.reveal()),
       number(count) {}
 
 IceAgent::IceAgent(IceAgentConfig config, IceListener& listener, SteadyTime now)
@@ -100,6 +102,15 @@ IceVerdict IceAgent::on_request(SteadyTime now, const UdpPath& path, const StunM
 }
 
 IceVerdict IceAgent::on_answer(SteadyTime now, const UdpPath& path, const StunMessage& answer) {
+  const auto probe = std::find_if(probes_.begin(), probes_.end(),
+                                  [&](const Probe& p) { return p.transaction == answer.transaction; });
+  if (probe != probes_.end() && probe->path == path && answer.type == StunClass::kSuccess &&
+      answer.is_signed_by(current_.remote_key)) {
+    const Probe answered = *probe;
+    probes_.erase(probe);
+    listener_.on_probed(answered.id, now - answered.sent);
+    return IceVerdict::kAnswer;
+  }
   const auto result = checks_ ? checks_->on_answer(path, answer) : IceCheckList::Answer::kIgnored;
   if (result == IceCheckList::Answer::kIgnored) return IceVerdict::kUnexpected;
   if (result == IceCheckList::Answer::kSuccess) {
@@ -107,6 +118,19 @@ IceVerdict IceAgent::on_answer(SteadyTime now, const UdpPath& path, const StunMe
     if (awaited_ == path) select(path, current_.number);
   }
   return IceVerdict::kAnswer;
+}
+
+void IceAgent::probe(SteadyTime now, uint32_t id) {
+  if (!selected_) return;
+  if (probes_.size() >= kMaxProbes) probes_.erase(probes_.begin());
+  const Probe& made = probes_.emplace_back(Probe{make_transaction_id(transaction_tag_), *selected_, now, id});
+  buffer_.clear();
+  StunBuilder request(buffer_, StunClass::kRequest, made.transaction);
+  request.username(current_.remote_username);
+  request.priority(candidate_priority(IceCandidateType::kPeerReflexive, UINT16_MAX));
+  request.ice_controlled(0);
+  request.finish(&current_.remote_key);
+  listener_.send(made.path, buffer_);
 }
 
 void IceAgent::answer_success(const UdpPath& path, const StunMessage& request, const StunKey& key) {

@@ -49,6 +49,8 @@ class IceListener {
   virtual void on_forgotten(const net::UdpPath& path) = 0;
   // After a restart: requests to this ufrag of ours are not taken any more.
   virtual void on_ufrag_retired(std::string_view ufrag) = 0;
+  // The answer to IceAgent::probe(), and what it was given.
+  virtual void on_probed(uint32_t id, base::nanoseconds round_trip) = 0;
 };
 
 struct IceAgentConfig {
@@ -65,7 +67,7 @@ struct IceAgentConfig {
 // What became of a datagram: for counters.
 enum class IceVerdict : uint8_t {
   kAccepted,         // an authenticated request, answered with success
-  kAnswer,           // of a check of ours
+  kAnswer,           // of a check or probe of ours
   kMalformed,        // dropped
   kNoFingerprint,    // dropped
   kWrongUsername,    // dropped: another session's, or none
@@ -83,6 +85,7 @@ class IceAgent {
   static constexpr base::seconds kConsent{30};         // RFC 7675 section 5.1
   static constexpr base::seconds kOldCredentials{30};  // they are taken for so long after a restart at most
   static constexpr unsigned kErrorAnswersPerSecond = 10;
+  static constexpr size_t kMaxProbes = 4;  // under way; the oldest is forgotten
 
   IceAgent(IceAgentConfig config, IceListener& listener, base::SteadyTime now);
 
@@ -98,6 +101,11 @@ class IceAgent {
   // until a path is nominated by the new ones, kOldCredentials have passed, or the next restart. Candidates
   // are to be given again.
   void restart(base::SteadyTime now, const IceCredentials& local, const IceCredentials& remote);
+
+  // Asks the viewer by the selected path, to learn how long that takes now: a check that decides nothing
+  // (RFC 8445 has it answered like any other, also by those who know us as ICE-lite). Nothing where no path
+  // is selected.
+  void probe(base::SteadyTime now, uint32_t id);
 
   // Where media goes, if it may go anywhere.
   [[nodiscard]] const std::optional<net::UdpPath>& selected() const { return selected_; }
@@ -121,7 +129,9 @@ class IceAgent {
     std::string local_ufrag;
     std::string username;  // of requests to us: local:remote
     std::string remote_ufrag;
-    StunKey key;  // our password: signs requests to us and our answers
+    StunKey key;                  // our password: signs requests to us and our answers
+    std::string remote_username;  // of requests to the viewer
+    StunKey remote_key;
     uint64_t number;
   };
   struct Path {
@@ -132,6 +142,13 @@ class IceAgent {
   };
 
   IceVerdict on_request(base::SteadyTime now, const net::UdpPath& path, const StunMessage& request);
+  struct Probe {
+    StunTransactionId transaction;
+    net::UdpPath path;
+    base::SteadyTime sent;
+    uint32_t id;
+  };
+
   IceVerdict on_answer(base::SteadyTime now, const net::UdpPath& path, const StunMessage& answer);
   void answer_success(const net::UdpPath& path, const StunMessage& request, const StunKey& key);
   void answer_error(const net::UdpPath& path, const StunMessage& request, uint16_t code, const StunKey* key);
@@ -154,6 +171,7 @@ class IceAgent {
   base::SteadyTime restarted_;
   std::unique_ptr<IceCheckList> checks_;  // of the current generation, when we send any
   std::vector<Path> paths_;
+  std::vector<Probe> probes_;
   std::optional<net::UdpPath> selected_;
   std::optional<net::UdpPath> awaited_;  // nominated by the viewer, our own check is not answered yet
   base::SteadyTime last_check_;

@@ -65,7 +65,17 @@ void Session::on_rtcp(std::span<std::byte> packet) {
   if (flowing_) batch();
   // What came before an error was meant.
   (void)media::parse_rtcp(*plain, *this);
+  flush();
+}
+
+void Session::on_probed(uint32_t id, base::nanoseconds round_trip) {
+  if (sender_) sender_->on_probe(id, round_trip);
+}
+
+void Session::flush() {
   host_.batch().flush();
+  if (!sender_ || !flowing_) return;
+  if (const auto id = sender_->take_probe()) ice_.probe(now_, *id);
 }
 
 PacketBatch& Session::batch() {
@@ -132,8 +142,9 @@ void Session::start_if_ready() {
   if (flowing_ || !sender_ || !ice_.selected()) return;
   flowing_ = true;
   send_reports();
+  ice_.probe(now_, VideoSender::kIdleProbe);
   sender_->start(now_, handshake_trip_, batch());
-  host_.batch().flush();
+  flush();
   note_first_frame();
 }
 
@@ -146,7 +157,7 @@ void Session::on_group(base::SteadyTime now) {
   if (!flowing_) return;
   now_ = now;
   sender_->on_group(now, batch());
-  host_.batch().flush();
+  flush();
   note_first_frame();
 }
 
@@ -154,7 +165,7 @@ void Session::on_video(base::SteadyTime now) {
   if (!flowing_) return;
   now_ = now;
   sender_->on_unit(now, batch());
-  host_.batch().flush();
+  flush();
   note_first_frame();
 }
 
@@ -172,7 +183,7 @@ void Session::on_slice(base::SteadyTime now) {
   if (!wants_slices()) return;
   now_ = now;
   sender_->on_slice(now, batch());
-  host_.batch().flush();
+  flush();
   note_first_frame();
 }
 

@@ -83,6 +83,7 @@ class Session final : private IceListener, private DtlsListener, private media::
   void on_validated(const net::UdpPath& path) override;
   void on_forgotten(const net::UdpPath& path) override;
   void on_ufrag_retired(std::string_view ufrag) override;
+  void on_probed(uint32_t id, base::nanoseconds round_trip) override;
 
   void on_dtls_send(base::ByteView datagram) override;
   void on_dtls_established(const SrtpKeys& keys) override;
@@ -95,6 +96,8 @@ class Session final : private IceListener, private DtlsListener, private media::
   void on_rtcp(std::span<std::byte> packet);
   void start_if_ready();
   PacketBatch& batch();
+  // Sends what is in the batch, and a probe behind it where one is wanted.
+  void flush();
   void send_reports();
   void send_rtcp(base::ByteVector& packet);
   void note_first_frame();

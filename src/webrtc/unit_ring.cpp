@@ -29,9 +29,10 @@ void UnitRing::pop() {
   units_.pop_front();
 }
 
-const RtpUnit* UnitRing::unit(uint64_t number) const {
-  if (number >= begin() && number < end_) return units_[number - begin()].get();
-  return key_ && number == *key_ ? key_unit_.get() : nullptr;
+const UnitPtr& UnitRing::find(uint64_t number) const {
+  static const UnitPtr kNone;
+  if (number >= begin() && number < end_) return units_[number - begin()];
+  return key_ && number == *key_ ? key_unit_ : kNone;
 }
 
 double UnitRing::bits_per_second() const {

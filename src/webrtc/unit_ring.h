@@ -28,7 +28,9 @@ class UnitRing {
   [[nodiscard]] uint64_t end() const { return end_; }  // the number of the next unit
   [[nodiscard]] uint64_t begin() const { return end_ - units_.size(); }
   // Null when it is gone or did not come yet.
-  [[nodiscard]] const RtpUnit* unit(uint64_t number) const;
+  [[nodiscard]] const RtpUnit* unit(uint64_t number) const { return find(number).get(); }
+  // The same, to be kept.
+  [[nodiscard]] UnitPtr share(uint64_t number) const { return find(number); }
   // Where somebody who joins begins; none before the first key frame and after an interruption.
   [[nodiscard]] std::optional<uint64_t> key() const { return key_; }
   // All units from the key frame on are here.
@@ -42,6 +44,7 @@ class UnitRing {
   [[nodiscard]] base::SteadyTime live_time(base::SteadyTime now) const { return now - lag_; }
 
  private:
+  [[nodiscard]] const UnitPtr& find(uint64_t number) const;
   void pop();
 
   std::deque<UnitPtr> units_;

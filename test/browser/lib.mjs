@@ -180,10 +180,12 @@ export async function frameReader() {
       const exports = {};
       ${outputText}
       return (video) => {
-        const canvas = new OffscreenCanvas(video.videoWidth, video.videoHeight);
+        const { videoWidth: width, videoHeight: height } = video;
+        const strip = Math.ceil((height * 2) / 15);
+        const canvas = new OffscreenCanvas(width, strip);
         const context = canvas.getContext('2d', { willReadFrequently: true });
         context.drawImage(video, 0, 0);
-        return exports.readFrameNumber(context.getImageData(0, 0, canvas.width, canvas.height));
+        return exports.readFrameNumber({ width, height, data: context.getImageData(0, 0, width, strip).data });
       };
     })()`;
   }

@@ -345,5 +345,71 @@ TEST_F(IceRestartTest, MixedCredentialsAreNone) {
   EXPECT_EQ(agent_.selected(), path_);
 }
 
+// A binding request like any check, signed for the viewer, and its answer tells a time and nothing else.
+TEST_F(IceAgentTest, AProbeTellsTheRoundTrip) {
+  agent_.probe(now_, 7);
+  EXPECT_TRUE(listener_.take_sent().empty()) << "media goes nowhere yet";
+  take(nominating(), path_);
+  take(Check(), other_);
+  listener_.take_events();
+  listener_.take_sent();
+  agent_.probe(now_, 7);
+  const auto sent = listener_.take_sent();
+  ASSERT_EQ(sent.size(), 1U);
+  EXPECT_EQ(sent[0].path, path_);
+  const StunMessage request = sent[0].message();
+  EXPECT_EQ(request.type, StunClass::kRequest);
+  EXPECT_EQ(request.username, kTheirs.ufrag + ":" + kOurs.ufrag);
+  EXPECT_TRUE(request.is_signed_by(StunKey(kTheirs.password.reveal())));
+  EXPECT_TRUE(request.has_fingerprint);
+  EXPECT_TRUE(request.priority.has_value());
+  EXPECT_TRUE(request.ice_controlled.has_value());
+  EXPECT_FALSE(request.use_candidate);
+
+  const auto answer = [&](const StunTransactionId& transaction, const char* password, StunClass type) {
+    base::ByteVector out;
+    StunBuilder builder(out, type, transaction);
+    if (type == StunClass::kError) builder.error_code(kStunBadRequest);
+    builder.xor_mapped_address(endpoint("192.0.2.1", 8555));
+    const StunKey key(password);
+    builder.finish(&key);
+    return out;
+  };
+  const std::string password = kTheirs.password.reveal();
+  const auto deadline = agent_.next_deadline();
+  now_ += milliseconds(30);
+  EXPECT_EQ(take(answer(request.transaction, "another password of them", StunClass::kSuccess), path_),
+            IceVerdict::kUnexpected);
+  EXPECT_EQ(take(answer(Check().transaction(), password.c_str(), StunClass::kSuccess), path_),
+            IceVerdict::kUnexpected);
+  EXPECT_EQ(take(answer(request.transaction, password.c_str(), StunClass::kSuccess), other_),
+            IceVerdict::kUnexpected);
+  EXPECT_EQ(take(answer(request.transaction, password.c_str(), StunClass::kError), path_),
+            IceVerdict::kUnexpected);
+  EXPECT_EQ(listener_.take_events(), Events{});
+  EXPECT_EQ(take(answer(request.transaction, password.c_str(), StunClass::kSuccess), path_),
+            IceVerdict::kAnswer);
+  EXPECT_EQ(listener_.take_events(), Events{"probed 7 30000000"});
+  EXPECT_EQ(take(answer(request.transaction, password.c_str(), StunClass::kSuccess), path_),
+            IceVerdict::kUnexpected)
+      << "twice";
+  EXPECT_EQ(agent_.next_deadline(), deadline) << "consent is the viewer's own check";
+}
+
+TEST_F(IceAgentTest, OldProbesAreForgotten) {
+  take(nominating(), path_);
+  listener_.take_sent();
+  for (uint32_t id = 0; id <= IceAgent::kMaxProbes; ++id) agent_.probe(now_, id);
+  listener_.take_events();
+  const StunKey key(kTheirs.password.reveal());
+  for (const Sent& each : listener_.take_sent()) {
+    base::ByteVector out;
+    StunBuilder builder(out, StunClass::kSuccess, each.message().transaction);
+    builder.finish(&key);
+    take(out, path_);
+  }
+  EXPECT_EQ(listener_.take_events(), (Events{"probed 1 0", "probed 2 0", "probed 3 0", "probed 4 0"}));
+}
+
 }  // namespace
 }  // namespace miharu::webrtc

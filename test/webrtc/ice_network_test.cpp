@@ -165,6 +165,7 @@ class IceNetworkTest : public ::testing::TestWithParam<Conditions>, public IceLi
   void on_validated(const UdpPath& path) override { known_.insert(path.remote); }
   void on_forgotten(const UdpPath& path) override { known_.erase(path.remote); }
   void on_ufrag_retired(std::string_view) override { ++retired_; }
+  void on_probed(uint32_t, base::nanoseconds) override {}
 
   void send_on(const udp::endpoint& from, const udp::endpoint& to, base::ByteVector bytes) {
     const Conditions& c = GetParam();

@@ -95,6 +95,9 @@ struct RecordingListener final : IceListener {
   void on_ufrag_retired(std::string_view ufrag) override {
     events.push_back("retired " + std::string(ufrag));
   }
+  void on_probed(uint32_t id, base::nanoseconds round_trip) override {
+    events.push_back("probed " + std::to_string(id) + " " + std::to_string(round_trip.count()));
+  }
 
   void note(const char* what, const UdpPath& path) {
     events.push_back(std::string(what) + " " + std::to_string(path.remote.port()));

@@ -21,6 +21,30 @@ constexpr uint32_t kOffset = 0xFFFFF000;
 constexpr nanoseconds kInterval = nanoseconds(seconds(1)) / 30;
 constexpr nanoseconds kDelay = milliseconds(20);  // from the picture to its arrival
 
+// What is between sender and viewer, where a test has one.
+struct Line {
+  double bits_per_second = 20e6;
+  milliseconds round_trip{20};
+  milliseconds queue{200};
+  bool answers_probes = true;
+
+  SteadyTime free{};
+  size_t dropped = 0;
+  std::map<uint16_t, SteadyTime> missing;  // and when they are asked for next
+  std::map<SteadyTime, uint32_t> probes;   // when their answers come
+
+  // When it arrives; nothing when the queue is full.
+  std::optional<SteadyTime> carry(SteadyTime now, size_t bytes) {
+    free = std::max(free, now);
+    if (free - now > queue) {
+      ++dropped;
+      return std::nullopt;
+    }
+    free += nanoseconds(static_cast<int64_t>(static_cast<double>(bytes) * 8e9 / bits_per_second));
+    return free + round_trip / 2;
+  }
+};
+
 struct Camera {
   unsigned gop_frames = 120;
   size_t key_bytes = 125'000;
@@ -55,6 +79,20 @@ class VideoSenderTest : public testing::Test {
     sender.emplace(ring, *stream);
   }
 
+  // Another camera and another viewer.
+  void make_anew() {
+    packets.clear();
+    repairs.clear();
+    shown.clear();
+    sent_bytes.clear();
+    probe_sent.clear();
+    ring = UnitRing();
+    frame = frame_of_group = 0;
+    began = now;
+    watches = false;
+    make(true);
+  }
+
   // Until `end`: pictures come, slices go. `step` is called each millisecond.
   void run_until(
       SteadyTime end, const std::function<void()>& step = [] {}) {
@@ -69,6 +107,11 @@ class VideoSenderTest : public testing::Test {
       step();
       batch->flush();
       read();
+      if (line) {
+        answer();
+      } else if (const auto id = sender->take_probe()) {
+        sender->on_probe(*id, milliseconds(1));  // nothing waits anywhere
+      }
     }
   }
   void run(nanoseconds time) { run_until(now + time); }
@@ -85,9 +128,43 @@ class VideoSenderTest : public testing::Test {
   void start(std::optional<nanoseconds> round_trip = std::nullopt) {
     watches = true;
     sink.now = now;
+    probe_sent[VideoSender::kIdleProbe] = now;
+    if (line) line->probes.emplace(now + line->round_trip, VideoSender::kIdleProbe);
     sender->start(now, round_trip, *batch);
     batch->flush();
     read();
+    if (line) probe();
+  }
+  // What comes back over the line: answers to probes, and what is missing, asked for each round trip.
+  void answer() {
+    probe();
+    while (!line->probes.empty() && line->probes.begin()->first <= now) {
+      const uint32_t id = line->probes.begin()->second;
+      line->probes.erase(line->probes.begin());
+      sender->on_probe(id, now - probe_sent[id]);
+    }
+    for (auto& [sequence, when] : line->missing) {
+      if (when > now) continue;
+      when = now + std::max(line->round_trip, milliseconds(50));
+      sender->on_nack(now, sequence, 0, *batch);
+    }
+    batch->flush();
+    read();
+  }
+  void probe() {
+    const auto id = sender->take_probe();
+    if (!id) return;
+    probe_sent[*id] = now;
+    const auto arrival = line->carry(now, 100);
+    if (arrival && line->answers_probes) line->probes.emplace(*arrival + line->round_trip / 2, *id);
+  }
+  void carry(const ReceivedRtp& packet, size_t bytes) {
+    const auto arrival = line->carry(now, bytes);
+    if (packet.ssrc == kRtxSsrc) {
+      if (arrival) line->missing.erase(base::ByteReader(packet.payload).u16());
+    } else if (!arrival) {
+      line->missing[packet.sequence] = line->free + line->round_trip;
+    }
   }
   // A camera that has run for a while; the viewer comes `phase` after a key frame arrived.
   void start_at_phase(nanoseconds phase, std::optional<nanoseconds> round_trip = std::nullopt) {
@@ -107,6 +184,7 @@ class VideoSenderTest : public testing::Test {
       auto packet = receiver->take(datagram.bytes, datagram.time);
       ASSERT_TRUE(packet) << "libsrtp2: " << receiver->status();
       sent_bytes[datagram.time] += packet->payload.size();
+      if (line) carry(*packet, datagram.bytes.size() + 28);
       if (packet->ssrc == kRtxSsrc) {
         repairs.push_back(std::move(*packet));
         continue;
@@ -116,8 +194,7 @@ class VideoSenderTest : public testing::Test {
         ASSERT_EQ(packet->sequence, static_cast<uint16_t>(packets.back().sequence + 1));
       }
       if (shown.empty() || shown.back().stamp != packet->timestamp) {
-        // One that is given up is of no harm when a key frame follows.
-        ASSERT_TRUE(shown.empty() || shown.back().marked || type == 24) << "a picture without an end";
+        ASSERT_TRUE(shown.empty() || shown.back().marked || interrupted) << "a picture without an end";
         ASSERT_TRUE(shown.empty() || static_cast<int32_t>(packet->timestamp - shown.back().stamp) > 0)
             << "time goes back";
         shown.push_back({packet->timestamp, packet->time, packet->time, 0, type == 24, false, 0});
@@ -175,6 +252,9 @@ class VideoSenderTest : public testing::Test {
   unsigned frame_of_group = 0;
   bool camera_runs = true;
   bool watches = false;
+  bool interrupted = false;  // then a picture may have no end
+  std::optional<Line> line;
+  std::map<uint32_t, SteadyTime> probe_sent;
   UnitRing ring;
   RecordingSink sink;
   std::unique_ptr<PacketBatch> batch = std::make_unique<PacketBatch>(sink);
@@ -417,6 +497,7 @@ TEST_F(VideoSenderTest, AfterAnInterruptionItGoesOnWithTheFirstKeyFrame) {
   ASSERT_EQ(sender->state(), State::kLive);
   camera_runs = false;
   ring.interrupt();
+  interrupted = true;
   sender->on_interrupted();
   EXPECT_EQ(sender->state(), State::kWaiting);
   run(seconds(5));
@@ -438,6 +519,7 @@ TEST_F(VideoSenderTest, AnInterruptionInTheMiddleOfAPictureEndsTheBurst) {
   ASSERT_FALSE(shown.at(0).marked);
   camera_runs = false;
   ring.interrupt();
+  interrupted = true;
   sender->on_interrupted();
   EXPECT_EQ(sender->state(), State::kWaiting);
   EXPECT_FALSE(sender->wants_slices());
@@ -636,6 +718,66 @@ TEST_F(VideoSenderTest, ALossyViewerMayAskForAKeyFrame) {
   EXPECT_EQ(shown.size(), before + 1);
 }
 
+// All that is left of the group before it would come late.
+TEST_F(VideoSenderTest, AKeyFrameThatComesDuringTheCatchUpIsShownNext) {
+  camera.other_bytes = 60'000;  // 14 Mbit/s: a picture is many slices at four times that
+  start_at_phase(milliseconds(3000), milliseconds(40));
+  while (sender->state() == State::kCatchUp && last_key + seconds(3) + milliseconds(800) > now)
+    run(milliseconds(1));
+  ASSERT_EQ(sender->state(), State::kCatchUp);
+  const size_t pictures_of_group = 120;
+  run_over_next_key(seconds(1));
+  EXPECT_EQ(keys_shown(), 2U);
+  const auto second = std::find_if(shown.begin() + 1, shown.end(), [](const Shown& p) { return p.key; });
+  EXPECT_LT(second - shown.begin(), static_cast<ptrdiff_t>(pictures_of_group));
+  EXPECT_LE(second->begun - last_key, milliseconds(30));
+  EXPECT_EQ(sender->state(), State::kLive);
+  EXPECT_EQ(static_cast<size_t>(shown.end() - second), frame - 240);
+}
+
+struct LineCase {
+  const char* what;
+  double bits_per_second;
+  milliseconds round_trip;
+  size_t key_bytes;
+  bool answers;
+  nanoseconds phase;
+  nanoseconds live;     // after the start
+  double most_dropped;  // of all packets
+};
+
+TEST_F(VideoSenderTest, OverALineThatIsNarrowItStartsWithoutFillingTheQueue) {
+  const LineCase cases[] = {
+      {"20 Mbit/s", 20e6, milliseconds(20), 125'000, true, seconds(1), milliseconds(550), 0},
+      {"20 Mbit/s, later", 20e6, milliseconds(20), 125'000, true, milliseconds(2500), milliseconds(1000), 0},
+      {"12 Mbit/s", 12e6, milliseconds(40), 125'000, true, seconds(1), milliseconds(800), 0},
+      {"8 Mbit/s", 8e6, milliseconds(40), 125'000, true, seconds(1), milliseconds(1700), 0},
+      {"8 Mbit/s, late in the group: a still", 8e6, milliseconds(40), 125'000, true, milliseconds(2600),
+       milliseconds(1600), 0},
+      {"large key frames", 10e6, milliseconds(40), 360'000, true, seconds(1), milliseconds(3200), 0.01},
+      {"nobody answers", 8e6, milliseconds(40), 125'000, false, seconds(1), milliseconds(3300), 0.2},
+  };
+  for (const LineCase& c : cases) {
+    SCOPED_TRACE(c.what);
+    make_anew();
+    camera.key_bytes = c.key_bytes;
+    line.emplace();
+    line->bits_per_second = c.bits_per_second;
+    line->round_trip = c.round_trip;
+    line->answers_probes = c.answers;
+    start_at_phase(c.phase, c.round_trip);
+    const SteadyTime joined = now;
+    while (sender->state() != State::kLive && now < joined + seconds(5)) run(milliseconds(1));
+    EXPECT_LE(now - joined, c.live);
+    run(seconds(6));
+    EXPECT_EQ(sender->state(), State::kLive);
+    EXPECT_TRUE(line->missing.empty()) << line->missing.size();
+    EXPECT_LE(static_cast<double>(line->dropped), c.most_dropped * static_cast<double>(packets.size()))
+        << line->dropped << " of " << packets.size();
+    EXPECT_LE(line->free - now, milliseconds(100)) << "the queue";
+  }
+}
+
 TEST_F(VideoSenderTest, FromEveryPhaseItReachesLiveWithoutGaps) {
   std::mt19937 random(20261121);
   int stills = 0;
@@ -644,14 +786,7 @@ TEST_F(VideoSenderTest, FromEveryPhaseItReachesLiveWithoutGaps) {
     const bool near = random() % 2 == 0;
     SCOPED_TRACE(testing::Message() << "join " << join << " at " << phase.count() / 1'000'000 << " ms"
                                     << (near ? ", near" : ""));
-    packets.clear();
-    shown.clear();
-    sent_bytes.clear();
-    ring = UnitRing();
-    frame = frame_of_group = 0;
-    began = now;
-    watches = false;
-    make(true);
+    make_anew();
     // The bytes differ by a third, as pictures do.
     camera.key_bytes = 80'000 + random() % 90'000;
     camera.other_bytes = 11'000 + random() % 9'000;
