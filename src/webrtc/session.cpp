@@ -1,5 +1,7 @@
 #include "webrtc/session.h"
 
+#include <bit>
+
 #include <fmt/format.h>
 
 #include "base/log.h"
@@ -65,13 +67,18 @@ void Session::on_rtcp(std::span<std::byte> packet) {
   if (flowing_) batch();
   // What came before an error was meant.
   (void)media::parse_rtcp(*plain, *this);
-  host_.batch().flush();
+  flush();
 }
 
 PacketBatch& Session::batch() {
   PacketBatch& out = host_.batch();
   out.to(*ice_.selected());
   return out;
+}
+
+void Session::flush() {
+  host_.batch().flush();
+  totals_.dropped += host_.batch().take_lost();
 }
 
 void Session::send(const net::UdpPath& path, base::ByteView bytes) {
@@ -133,20 +140,21 @@ void Session::start_if_ready() {
   flowing_ = true;
   send_reports();
   sender_->start(now_, handshake_trip_, batch());
-  host_.batch().flush();
+  flush();
   note_first_frame();
 }
 
 void Session::note_first_frame() {
   if (first_frame_ || !sender_ || !sender_->key_sent()) return;
   first_frame_ = now_ - options_.offered;
+  totals_.first_frame.observe(std::chrono::duration<double>(*first_frame_).count());
 }
 
 void Session::on_group(base::SteadyTime now) {
   if (!flowing_) return;
   now_ = now;
   sender_->on_group(now, batch());
-  host_.batch().flush();
+  flush();
   note_first_frame();
 }
 
@@ -154,14 +162,14 @@ void Session::on_video(base::SteadyTime now) {
   if (!flowing_) return;
   now_ = now;
   sender_->on_unit(now, batch());
-  host_.batch().flush();
+  flush();
   note_first_frame();
 }
 
 void Session::on_audio(const RtpUnit& unit) {
   if (!flowing_ || !audio_) return;
   audio_->send(unit, 0, audio_->timestamp(unit.ticks), 0, unit.bytes.size(), batch());
-  host_.batch().flush();
+  flush();
 }
 
 void Session::on_interrupted() {
@@ -172,7 +180,7 @@ void Session::on_slice(base::SteadyTime now) {
   if (!wants_slices()) return;
   now_ = now;
   sender_->on_slice(now, batch());
-  host_.batch().flush();
+  flush();
   note_first_frame();
 }
 
@@ -219,24 +227,53 @@ std::optional<base::nanoseconds> Session::round_trip_of(const media::RtcpReportB
   const auto now =
       static_cast<uint32_t>((options_.video.ntp_of_zero + to_ntp(now_.time_since_epoch())) >> 16);
   const auto trip = static_cast<int32_t>(now - block.last_sr - block.delay_since_last_sr);
-  if (trip < 0) return std::nullopt;
-  return base::nanoseconds(static_cast<int64_t>(trip) * 1'000'000'000 / 65536);
+  const base::nanoseconds time(static_cast<int64_t>(trip) * 1'000'000'000 / 65536);
+  if (trip < 0 || time > kLongestRoundTrip) return std::nullopt;
+  return time;
 }
 
 void Session::on_report_block(uint32_t /*reporter_ssrc*/, const media::RtcpReportBlock& block) {
   if (!sender_ || block.ssrc != options_.video.ssrc) return;
   lost_ = static_cast<uint64_t>(std::max(0, block.cumulative_lost));
-  sender_->on_report(now_, block.fraction_lost, round_trip_of(block));
+  // What comes late is taken back in a report (RFC 3550 6.4.1), and a counter only grows.
+  totals_.lost = std::max(totals_.lost, lost_);
+  fraction_lost_ = block.fraction_lost;
+  const auto round_trip = round_trip_of(block);
+  if (round_trip) totals_.round_trip.observe(std::chrono::duration<double>(*round_trip).count());
+  sender_->on_report(now_, block.fraction_lost, round_trip);
 }
 
 void Session::on_nack(uint32_t media_ssrc, uint16_t first, uint16_t mask) {
   if (!flowing_ || media_ssrc != options_.video.ssrc) return;
+  totals_.packets_asked_again += 1 + static_cast<uint64_t>(std::popcount(mask));
   sender_->on_nack(now_, first, mask, host_.batch());
 }
 
 void Session::on_key_frame_request(uint32_t media_ssrc) {
   if (!flowing_ || media_ssrc != options_.video.ssrc) return;
+  ++totals_.key_frame_requests;
   sender_->on_key_frame_request(now_, host_.batch());
+}
+
+std::string_view Session::state() const {
+  return flowing_ ? name_of(sender_->state()) : "connecting";
+}
+
+ViewerTotals Session::totals() const {
+  ViewerTotals all = totals_;
+  all.sessions = 1;
+  for (const auto* stream : {&video_, &audio_}) {
+    if (!*stream) continue;
+    all.packets += (*stream)->counters().packets;
+    all.bytes += (*stream)->counters().bytes;
+  }
+  if (sender_) {
+    const VideoCounters& video = sender_->counters();
+    all.retransmitted = video.retransmitted;
+    all.retransmissions_refused = video.retransmissions_refused;
+    all.pictures_skipped = video.units_skipped;
+  }
+  return all;
 }
 
 SessionInfo Session::info() const {
@@ -249,9 +286,12 @@ SessionInfo Session::info() const {
     info.remote = fmt::format(fmt::runtime(path->remote.address().is_v6() ? "[{}]:{}" : "{}:{}"),
                               path->remote.address().to_string(), path->remote.port());
   }
-  info.state = flowing_ ? name_of(sender_->state()) : "connecting";
+  info.state = state();
   info.lost = lost_;
+  info.loss = fraction_lost_ / 256.0;
+  info.dropped = totals_.dropped;
   if (sender_) {
+    info.skipped = sender_->counters().units_skipped;
     info.packets = sender_->counters().packets;
     info.retransmitted = sender_->counters().retransmitted;
     info.round_trip_ms = to_ms(sender_->round_trip().value_or(base::nanoseconds(0)));

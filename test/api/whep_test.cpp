@@ -66,6 +66,7 @@ class Sessions final : public webrtc::SessionService {
     done({});
   }
   void list(std::function<void(std::vector<SessionInfo>)> done) override { done(infos); }
+  void metrics(std::function<void(webrtc::LiveMetrics)> done) override { done({}); }
 
   std::vector<std::string> asked;
   std::optional<base::Error> error;
