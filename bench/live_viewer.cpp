@@ -113,6 +113,11 @@ void LiveViewer::fail(std::string why) {
   next_check_ = next_report_ = SteadyTime::max();
 }
 
+double LiveViewer::watched_seconds(SteadyTime now) const {
+  if (!times_.key_frame_ms) return 0;
+  return std::chrono::duration<double>(now - started_).count() - *times_.key_frame_ms / 1000;
+}
+
 std::string LiveViewer::problem(SteadyTime now) const {
   if (!failure_.empty()) return failure_;
   if (!times_.answer_ms) return "no answer to the POST";

@@ -50,6 +50,8 @@ class LiveViewer final : private webrtc::DtlsListener, private media::RtcpListen
 
   [[nodiscard]] bool settled() const { return times_.key_frame_ms.has_value() || !failure_.empty(); }
   [[nodiscard]] const StartTimes& times() const { return times_; }
+  // Since its first key frame.
+  [[nodiscard]] double watched_seconds(base::SteadyTime now) const;
   // "" while it watches: a picture came within the second before `now`.
   [[nodiscard]] std::string problem(base::SteadyTime now) const;
 
