@@ -34,7 +34,7 @@ using bench::LiveViewer;
 constexpr base::milliseconds kTick{5};
 constexpr base::seconds kPatience{15};
 constexpr base::seconds kSettle{5};
-constexpr base::seconds kBurst{1};
+constexpr base::seconds kBurstTime{1};
 // What of the group of pictures was there before them has come by then.
 constexpr base::seconds kCaughtUp{1};
 
@@ -149,7 +149,7 @@ class Load {
     };
     if (started_ < options_.viewers) return now >= began_ + share(options_.ramp, started_, options_.viewers);
     return phase_ == Phase::kBurst && started_ < viewers_.size() &&
-           now >= burst_ + share(kBurst, started_ - options_.viewers, options_.burst);
+           now >= burst_ + share(kBurstTime, started_ - options_.viewers, options_.burst);
   }
   [[nodiscard]] bool all_settled(size_t count) const {
     return started_ >= count &&
@@ -181,7 +181,8 @@ class Load {
       next_ = SteadyTime::max();
       say("burst");
     } else if (phase_ == Phase::kBurst) {
-      if (next_ == SteadyTime::max() && (all_settled(viewers_.size()) || now > burst_ + kBurst + kPatience))
+      if (next_ == SteadyTime::max() &&
+          (all_settled(viewers_.size()) || now > burst_ + kBurstTime + kPatience))
         next_ = now + kCaughtUp;
       if (now >= next_) end(now);
     }
