@@ -33,11 +33,11 @@ RESTART_EACH = 20  # seconds
 EXPIRY = 30  # seconds without a check, or for a handshake, by docs/limits.md
 STALL_MS = 2000
 
-# Each viewer that leaves its keys behind is 60 KB (docs/decisions/013), so that what would be left of those that come between the
-# two moments compared is 9 MB and more (150 sessions; 36 MB of 600). Half of the bound is the difference between two moments with
-# the same number of viewers. Sanitizers keep freed memory.
+# A viewer's keys and handshake are 60 KB (docs/decisions/013). If they stayed, those of the 100 who shake hands between the two moments
+# that are compared would be 6 MB (of 1000 sessions 24 MB). Moments with a dozen viewers each differ by 2 MB, whoever has left.
+# Sanitizers keep freed memory: there it is not judged, and LeakSanitizer looks at the end.
 SANITIZED = any(mark in BINARY.read_bytes() for mark in (b"__asan_init", b"__tsan_init")) if BINARY.exists() else False
-GROWTH_MB = 96 if SANITIZED else 4
+GROWTH_MB = 4
 
 KINDS = {"leaves": 35, "vanishes": 20, "restarts": 15, "never_shakes_hands": 12, "never_comes": 9, "ends_at_once": 9}
 
@@ -62,7 +62,7 @@ def plans():
 def server(tmp_path_factory):
     go_client()
     with GStreamerCamera() as camera:
-        cameras = {"steady": demo_url(fps=FPS, audio=False), "restarting": camera.url("/opus")}
+        cameras = {"steady": demo_url(fps=FPS, audio=False), "restarting": camera.url("/aac")}
         with Miharu(tmp_path_factory.mktemp("churn"), cameras) as running:
             running.restarting = camera
             running.all = running.token("*")
@@ -214,6 +214,8 @@ class Restarts(threading.Thread):
 
 
 class Memory(threading.Thread):
+    """Looks at it, and at the metrics as Prometheus would, while viewers come and go."""
+
     def __init__(self, server):
         super().__init__()
         self.server = server
@@ -223,6 +225,8 @@ class Memory(threading.Thread):
     def run(self):
         while not self.over.wait(0.5):
             self.samples.append(resident_mb(self.server))
+            if len(self.samples) % 10 == 0:
+                metrics(self.server)
 
     def between(self, begin, end):
         return statistics.median(self.samples[int(begin * len(self.samples)):int(end * len(self.samples))])
@@ -270,11 +274,11 @@ def test_nothing_is_left_of_those_who_left(server):
         "first_frame_ms": round(1000 * sum(left["miharu_live_first_frame_seconds_sum"].values())
                                 / sum(left["miharu_live_first_frame_seconds_count"].values()))}))
     assert begun >= SESSIONS
-    assert end - begin < GROWTH_MB, memory.samples
+    assert SANITIZED or end - begin < GROWTH_MB, memory.samples
 
-    # Every picture, never long after the one before it. A second's worth may have come between two looks.
+    # Every picture, never long after the one before it. The counts are not of the same moment, and the camera's is up to a second old.
     judged = seen["since_mark"]
-    assert judged["decodable"] == judged["frames"] >= frames - FPS > (SECONDS - 1) * FPS / 2, json.dumps(seen)
+    assert judged["decodable"] == judged["frames"] >= frames - 2 * FPS > (SECONDS - 1) * FPS / 2, json.dumps(seen)
     assert seen["missing"] == seen["bad"] == 0 and seen["max_gap_ms"] < STALL_MS, json.dumps(seen)
 
     # The pictures of a camera that nobody watches are not packetized: after its next key frame there is nothing.
