@@ -1,5 +1,6 @@
 #include "api/metrics.h"
 
+#include <malloc.h>
 #include <sys/resource.h>
 
 #include <functional>
@@ -213,6 +214,9 @@ std::string metrics_text(const std::vector<CameraStatus>& cameras, const std::ve
   out.value(seconds_of(usage.ru_utime) + seconds_of(usage.ru_stime), {});
   out.add("process_max_resident_memory_bytes", "largest resident size so far", kGauge);
   out.value(static_cast<double>(usage.ru_maxrss) * 1024, {});
+  const struct mallinfo2 heap = mallinfo2();
+  out.add("process_heap_bytes", "memory that is allocated now, without what the allocator keeps", kGauge);
+  out.value(static_cast<double>(heap.uordblks + heap.hblkhd), {});
   return out.text();
 }
 
