@@ -70,7 +70,10 @@ def run(miharu, programs, viewers, seconds, check=64, burst=0):
                 return measure.cpu_seconds(server.pid) - before, time.monotonic() - began
             expect(clients, "steady")
             used, taken = used_until("burst" if burst else "end")
+            waited = [measure.waited_seconds(each) for each in (server.pid, clients.pid, source.process.pid)]
             burst_used, burst_taken = used_until("end") if burst else (0, 0)
+            waited = [measure.waited_seconds(each) - before for each, before in
+                      zip((server.pid, clients.pid, source.process.pid), waited)]
             memory = measure.memory_mb(server.pid)
             seen = json.loads(clients.stdout.readline())
         finally:
@@ -89,6 +92,7 @@ def run(miharu, programs, viewers, seconds, check=64, burst=0):
     if burst:
         problems += [f"{count} of the burst: {what}" for what, count in seen["burst"]["failed"].items()]
         seen["burst"]["cpu_seconds"] = burst_used
+        seen["burst"]["waited_for_a_processor"] = dict(zip(("miharu", "viewers", "camera"), waited))
         seen["burst"]["ms_a_start"] = cost_of_starts(alone / 100, used / taken, burst_used, burst_taken, viewers, seen["burst"])
     result = {"cpu_percent": 100 * used / taken, "cpu_percent_recording": alone, "problems": problems,
               "rss_mb": memory["rss"], "rss_kb_a_viewer": 1024 * (memory["rss"] - memory_alone["rss"]) / (viewers + burst)}

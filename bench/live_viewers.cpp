@@ -176,6 +176,7 @@ class Load {
       steady_text_ = steady(now);
       phase_ = Phase::kBurst;
       burst_ = now;
+      cpu_before_ = own_cpu_seconds();
       before_ = counts_;
       counts_.longest_gap = {};
       next_ = SteadyTime::max();
@@ -258,11 +259,12 @@ class Load {
     for (size_t i = options_.viewers; i < viewers_.size(); ++i) watched += viewers_[i]->watched_seconds(now);
     return fmt::format(
         R"("viewers": {}, "playing": {}, "failed": {{{}}}, "seconds": {:.2f}, "watched_seconds": {:.2f}, )"
-        R"("packets": {}, "lost": {}, "not_authentic_in_all": {}, {}, "others_lost": {}, )"
+        R"("packets": {}, "lost": {}, "not_authentic_in_all": {}, "own_cpu_seconds": {:.2f}, {}, "others_lost": {}, )"
         R"("others_longest_gap_ms": {:.1f}, "others_gaps_over_200_ms": {})",
         options_.burst, playing, reasons, std::chrono::duration<double>(now - burst_).count(), watched,
-        burst_counts_.packets, burst_counts_.lost, burst_counts_.not_authentic, starts(later()),
-        counts_.lost - before_.lost, std::chrono::duration<double, std::milli>(counts_.longest_gap).count(),
+        burst_counts_.packets, burst_counts_.lost, burst_counts_.not_authentic,
+        own_cpu_seconds() - cpu_before_, starts(later()), counts_.lost - before_.lost,
+        std::chrono::duration<double, std::milli>(counts_.longest_gap).count(),
         counts_.gaps_over_200_ms - before_.gaps_over_200_ms);
   }
 
