@@ -180,10 +180,9 @@ void ViewerThread::add_metrics(LiveMetrics& to) const {
   to.handover_dropped += handover_dropped_;
   for (const auto& [camera, totals] : past_) to.cameras[camera].totals += totals;
   for (const auto& [id, session] : sessions_) {
-    if (session->ended()) continue;
     CameraViewing& camera = to.cameras[session->options().camera];
     camera.totals += session->totals();
-    ++camera.by_state[std::string(session->state())];
+    if (!session->ended()) ++camera.by_state[std::string(session->state())];
   }
 }
 
