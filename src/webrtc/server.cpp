@@ -152,7 +152,7 @@ void Server::resolve_stun() {
         const udp::endpoint server = found.begin()->endpoint();
         ViewerThread& thread = *threads_.front();
         thread.loop().post([this, &thread, server] {
-          thread.gather(server, [this](std::optional<udp::endpoint> mapped) {
+          thread.gather(server, [this](const std::optional<udp::endpoint>& mapped) {
             control_.post([this, mapped] { mapped_ = mapped; });
           });
         });
