@@ -8,6 +8,8 @@
 #include <array>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
+#include <ctime>
 
 #include <fmt/format.h>
 
@@ -89,6 +91,8 @@ LiveViewer::LiveViewer(const webrtc::DtlsContext& context, const webrtc::Fingerp
     std::perror("socket");
     std::exit(3);
   }
+  const int on = 1;
+  ::setsockopt(socket_, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof on);
   if (::setsockopt(socket_, SOL_SOCKET, SO_RCVBUFFORCE, &kBufferBytes, sizeof kBufferBytes) != 0)
     ::setsockopt(socket_, SOL_SOCKET, SO_RCVBUF, &kBufferBytes, sizeof kBufferBytes);
 }
@@ -111,6 +115,11 @@ double LiveViewer::since_start() const {
 void LiveViewer::fail(std::string why) {
   if (failure_.empty()) failure_ = std::move(why);
   next_check_ = next_report_ = SteadyTime::max();
+}
+
+double LiveViewer::watched_seconds(SteadyTime now) const {
+  if (!times_.key_frame_ms) return 0;
+  return std::chrono::duration<double>(now - started_).count() - *times_.key_frame_ms / 1000;
 }
 
 std::string LiveViewer::problem(SteadyTime now) const {
@@ -196,9 +205,25 @@ void LiveViewer::leave() {
   if (dtls_ && !dtls_->ended()) dtls_->close();
 }
 
+// When it came to the socket, however late it is read.
+SteadyTime LiveViewer::arrival_of(const msghdr& message) const {
+  for (const cmsghdr* each = CMSG_FIRSTHDR(&message); each != nullptr;
+       each = CMSG_NXTHDR(const_cast<msghdr*>(&message), const_cast<cmsghdr*>(each))) {
+    if (each->cmsg_level != SOL_SOCKET || each->cmsg_type != SCM_TIMESTAMPNS) continue;
+    timespec stamp{};
+    std::memcpy(&stamp, CMSG_DATA(each), sizeof stamp);
+    timespec now{};
+    ::clock_gettime(CLOCK_REALTIME, &now);
+    return now_ - base::seconds(now.tv_sec - stamp.tv_sec) - base::nanoseconds(now.tv_nsec - stamp.tv_nsec);
+  }
+  return now_;
+}
+
 void LiveViewer::media_readable() {
   constexpr size_t kBatch = 64;
   constexpr size_t kBytes = 2048;
+  constexpr size_t kControlBytes = CMSG_SPACE(sizeof(timespec));
+  static std::array<std::array<std::byte, kControlBytes>, kBatch> controls;
   static std::array<std::array<std::byte, kBytes>, kBatch> buffers;
   static std::array<iovec, kBatch> vectors;
   static std::array<mmsghdr, kBatch> messages = [] {
@@ -207,13 +232,16 @@ void LiveViewer::media_readable() {
       vectors[i] = {buffers[i].data(), kBytes};
       made[i].msg_hdr.msg_iov = &vectors[i];
       made[i].msg_hdr.msg_iovlen = 1;
+      made[i].msg_hdr.msg_control = controls[i].data();
     }
     return made;
   }();
+  for (mmsghdr& each : messages) each.msg_hdr.msg_controllen = kControlBytes;
   const int count = ::recvmmsg(socket_, messages.data(), kBatch, MSG_DONTWAIT, nullptr);
   now_ = steady();
   for (int i = 0; i < count; ++i) {
     const auto at = static_cast<size_t>(i);
+    arrived_ = arrival_of(messages[at].msg_hdr);
     take(base::ByteView(buffers[at]).first(messages[at].msg_len));
   }
 }
@@ -312,12 +340,12 @@ void LiveViewer::take_picture_packet(const media::RtpPacket& header, base::ByteV
   if (!header.marker) return;
   ++counts_.frames;
   if (last_frame_) {
-    const auto gap = now_ - *last_frame_;
+    const auto gap = arrived_ - *last_frame_;
     counts_.longest_gap = std::max(counts_.longest_gap, gap);
     if (gap > base::milliseconds(200)) ++counts_.gaps_over_200_ms;
     if (gap > base::milliseconds(500)) ++counts_.freezes_over_500_ms;
   }
-  last_frame_ = now_;
+  last_frame_ = arrived_;
 }
 
 void LiveViewer::look_for_key_frame(const media::RtpPacket& packet) {

@@ -2,6 +2,8 @@
 // USE-CANDIDATE goes out as soon as the answer is there, so that no pause of a client's own is in the times.
 #pragma once
 
+#include <sys/socket.h>
+
 #include <functional>
 #include <memory>
 #include <optional>
@@ -50,6 +52,8 @@ class LiveViewer final : private webrtc::DtlsListener, private media::RtcpListen
 
   [[nodiscard]] bool settled() const { return times_.key_frame_ms.has_value() || !failure_.empty(); }
   [[nodiscard]] const StartTimes& times() const { return times_; }
+  // Since its first key frame.
+  [[nodiscard]] double watched_seconds(base::SteadyTime now) const;
   // "" while it watches: a picture came within the second before `now`.
   [[nodiscard]] std::string problem(base::SteadyTime now) const;
 
@@ -59,6 +63,7 @@ class LiveViewer final : private webrtc::DtlsListener, private media::RtcpListen
   void send(base::ByteView bytes) const;
   void send_check();
   void send_report(base::SteadyTime now);
+  [[nodiscard]] base::SteadyTime arrival_of(const msghdr& message) const;
   void take(base::ByteView datagram);
   void take_stun(base::ByteView datagram);
   void take_rtp(base::ByteView datagram);
@@ -91,6 +96,7 @@ class LiveViewer final : private webrtc::DtlsListener, private media::RtcpListen
   std::string failure_;
   base::SteadyTime started_{};
   base::SteadyTime now_{};
+  base::SteadyTime arrived_{};  // of the datagram that is being taken
   base::SteadyTime next_check_ = base::SteadyTime::max();
   base::SteadyTime next_report_ = base::SteadyTime::max();
   std::optional<base::SteadyTime> last_frame_;

@@ -1,6 +1,6 @@
 // Many viewers of one camera over WebRTC.
 //
-//   live_viewers http://127.0.0.1:PORT/whep/CAMERA VIEWERS RAMP_SECONDS SECONDS [--check K]
+//   live_viewers http://127.0.0.1:PORT/whep/CAMERA VIEWERS RAMP_SECONDS SECONDS [--check K] [--burst N]
 //
 // Viewers come one after another during the ramp. When all have a key frame (or have failed, or 15 s after
 // the ramp) and 5 s more have passed, it prints "steady"; after SECONDS from there "end" and a line of JSON.
@@ -8,6 +8,10 @@
 // by libsrtp2 until a viewer's first key frame is whole, and from then on one in K (64), RTCP always. Viewers
 // show one certificate, send reports each second and checks each 2.5 s; they ask for no retransmission, so
 // that a lost packet stays lost.
+//
+// With --burst, N more come within the second after these SECONDS: it prints "burst" then, and "end" one
+// second after the last of them has its key frame (or has failed, or 15 s after they came). What became of
+// them, and of the others meanwhile, is told as "burst".
 #include <sys/epoll.h>
 #include <sys/resource.h>
 
@@ -30,6 +34,9 @@ using bench::LiveViewer;
 constexpr base::milliseconds kTick{5};
 constexpr base::seconds kPatience{15};
 constexpr base::seconds kSettle{5};
+constexpr base::seconds kBurstTime{1};
+// What of the group of pictures was there before them has come by then.
+constexpr base::seconds kCaughtUp{1};
 
 struct Options {
   bench::Whep whep;
@@ -37,12 +44,13 @@ struct Options {
   base::seconds ramp{};
   base::seconds seconds{};
   unsigned check_each = 64;
+  size_t burst = 0;
 };
 
 std::optional<Options> options_of(const std::vector<std::string_view>& words) {
   constexpr std::string_view kHere = "http://127.0.0.1:";
   Options options;
-  if (words.size() != 4 && !(words.size() == 6 && words[4] == "--check")) return std::nullopt;
+  if (words.size() < 4 || words.size() % 2 != 0) return std::nullopt;
   if (!words[0].starts_with(kHere)) return std::nullopt;
   const std::string_view address = words[0].substr(kHere.size());
   const size_t slash = address.find('/');
@@ -51,14 +59,22 @@ std::optional<Options> options_of(const std::vector<std::string_view>& words) {
   const auto viewers = base::parse_number<size_t>(words[1]);
   const auto ramp = base::parse_number<uint32_t>(words[2]);
   const auto seconds = base::parse_number<uint32_t>(words[3]);
-  const auto check = words.size() == 6 ? base::parse_number<unsigned>(words[5]) : options.check_each;
-  if (!port || !viewers || *viewers == 0 || !ramp || !seconds || *seconds == 0 || !check || *check == 0)
-    return std::nullopt;
+  if (!port || !viewers || *viewers == 0 || !ramp || !seconds || *seconds == 0) return std::nullopt;
+  for (size_t i = 4; i < words.size(); i += 2) {
+    const auto value = base::parse_number<unsigned>(words[i + 1]);
+    if (!value || *value == 0) return std::nullopt;
+    if (words[i] == "--check") {
+      options.check_each = *value;
+    } else if (words[i] == "--burst") {
+      options.burst = *value;
+    } else {
+      return std::nullopt;
+    }
+  }
   options.whep = {*port, std::string(address.substr(slash))};
   options.viewers = *viewers;
   options.ramp = base::seconds(*ramp);
   options.seconds = base::seconds(*seconds);
-  options.check_each = *check;
   return options;
 }
 
@@ -75,8 +91,9 @@ class Load {
  public:
   Load(Options options, const webrtc::DtlsContext& context, const webrtc::Fingerprint& fingerprint)
       : options_(std::move(options)), set_(::epoll_create1(EPOLL_CLOEXEC)) {
-    for (size_t i = 0; i < options_.viewers; ++i) {
-      viewers_.push_back(std::make_unique<LiveViewer>(context, fingerprint, i, options_.check_each, counts_));
+    for (size_t i = 0; i < options_.viewers + options_.burst; ++i) {
+      viewers_.push_back(std::make_unique<LiveViewer>(context, fingerprint, i, options_.check_each,
+                                                      i < options_.viewers ? counts_ : burst_counts_));
     }
   }
 
@@ -96,7 +113,7 @@ class Load {
   }
 
  private:
-  enum class Phase : uint8_t { kRamp, kSettling, kSteady, kEnded };
+  enum class Phase : uint8_t { kRamp, kSettling, kSteady, kBurst, kEnded };
 
   void watch(int fd, size_t viewer, bool http) const {
     epoll_event event{};
@@ -114,8 +131,7 @@ class Load {
   }
 
   void tick(SteadyTime now) {
-    while (started_ < viewers_.size() && now >= began_ + options_.ramp * static_cast<int64_t>(started_) /
-                                                             static_cast<int64_t>(viewers_.size())) {
+    while (is_due(now)) {
       LiveViewer& viewer = *viewers_[started_];
       viewer.start(options_.whep, base::system_clock().steady());
       watch(viewer.http_fd(), started_, true);
@@ -126,11 +142,24 @@ class Load {
     advance(now);
   }
 
+  // Whether the next one comes now.
+  [[nodiscard]] bool is_due(SteadyTime now) const {
+    const auto share = [](base::nanoseconds whole, size_t part, size_t of) {
+      return whole * static_cast<int64_t>(part) / static_cast<int64_t>(of);
+    };
+    if (started_ < options_.viewers) return now >= began_ + share(options_.ramp, started_, options_.viewers);
+    return phase_ == Phase::kBurst && started_ < viewers_.size() &&
+           now >= burst_ + share(kBurstTime, started_ - options_.viewers, options_.burst);
+  }
+  [[nodiscard]] bool all_settled(size_t count) const {
+    return started_ >= count &&
+           std::all_of(viewers_.begin(), viewers_.begin() + static_cast<ptrdiff_t>(count),
+                       [](const auto& each) { return each->settled(); });
+  }
+
   void advance(SteadyTime now) {
     if (phase_ == Phase::kRamp) {
-      const bool all =
-          started_ == viewers_.size() &&
-          std::all_of(viewers_.begin(), viewers_.end(), [](const auto& each) { return each->settled(); });
+      const bool all = all_settled(options_.viewers);
       if (!all && now < began_ + options_.ramp + kPatience) return;
       phase_ = Phase::kSettling;
       next_ = now + kSettle;
@@ -143,11 +172,33 @@ class Load {
       cpu_before_ = own_cpu_seconds();
       say("steady");
     } else if (phase_ == Phase::kSteady && now >= next_) {
-      say("end");
-      show(now);
-      for (auto& viewer : viewers_) viewer->leave();
-      phase_ = Phase::kEnded;
+      if (options_.burst == 0) return end(now);
+      steady_text_ = steady(now);
+      phase_ = Phase::kBurst;
+      burst_ = now;
+      cpu_before_ = own_cpu_seconds();
+      before_ = counts_;
+      counts_.longest_gap = {};
+      next_ = SteadyTime::max();
+      say("burst");
+    } else if (phase_ == Phase::kBurst) {
+      if (next_ == SteadyTime::max() &&
+          (all_settled(viewers_.size()) || now > burst_ + kBurstTime + kPatience))
+        next_ = now + kCaughtUp;
+      if (now >= next_) end(now);
     }
+  }
+
+  void end(SteadyTime now) {
+    say("end");
+    if (options_.burst == 0) {
+      fmt::print("{{{}}}\n", steady(now));
+    } else {
+      fmt::print("{{{}, \"burst\": {{{}}}}}\n", steady_text_, burst(now));
+    }
+    std::fflush(stdout);
+    for (auto& viewer : viewers_) viewer->leave();
+    phase_ = Phase::kEnded;
   }
 
   static void say(const char* word) {
@@ -155,11 +206,18 @@ class Load {
     std::fflush(stdout);
   }
 
+  struct Range {
+    size_t begin;
+    size_t end;
+  };
+  [[nodiscard]] Range first() const { return {0, options_.viewers}; }
+  [[nodiscard]] Range later() const { return {options_.viewers, viewers_.size()}; }
+
   // "[median, 95 of 100, longest]"; "null" of nothing.
-  std::string times(std::optional<double> bench::StartTimes::*which) const {
+  std::string times(Range range, std::optional<double> bench::StartTimes::*which) const {
     std::vector<double> values;
-    for (const auto& viewer : viewers_) {
-      if (const auto value = viewer->times().*which) values.push_back(*value);
+    for (size_t i = range.begin; i < range.end; ++i) {
+      if (const auto value = viewers_[i]->times().*which) values.push_back(*value);
     }
     if (values.empty()) return "null";
     std::sort(values.begin(), values.end());
@@ -169,13 +227,18 @@ class Load {
     return fmt::format(R"({{"p50": {:.1f}, "p95": {:.1f}, "max": {:.1f}}})", at(0.5), at(0.95), at(1));
   }
 
-  void show(SteadyTime now) const {
-    const double seconds = std::chrono::duration<double>(now - steady_).count();
-    const double cpu = 100 * (own_cpu_seconds() - cpu_before_) / seconds;
+  std::string starts(Range range) const {
+    return fmt::format(
+        R"("answer_ms": {}, "established_ms": {}, "first_packet_ms": {}, "first_key_frame_ms": {})",
+        times(range, &bench::StartTimes::answer_ms), times(range, &bench::StartTimes::established_ms),
+        times(range, &bench::StartTimes::packet_ms), times(range, &bench::StartTimes::key_frame_ms));
+  }
+
+  // "REASON": TIMES, ... of those who do not play.
+  std::string failures(Range range, SteadyTime now, size_t& playing) const {
     std::map<std::string, size_t> failures;
-    size_t playing = 0;
-    for (const auto& viewer : viewers_) {
-      const std::string problem = viewer->problem(now);
+    for (size_t i = range.begin; i < range.end; ++i) {
+      const std::string problem = viewers_[i]->problem(now);
       if (problem.empty()) {
         ++playing;
       } else {
@@ -185,14 +248,39 @@ class Load {
     std::string reasons;
     for (const auto& [what, times] : failures)
       reasons += fmt::format(R"({}"{}": {})", reasons.empty() ? "" : ", ", what, times);
+    return reasons;
+  }
+
+  // Of those who came, and of the others since then.
+  std::string burst(SteadyTime now) const {
+    size_t playing = 0;
+    const std::string reasons = failures(later(), now, playing);
+    double watched = 0;
+    for (size_t i = options_.viewers; i < viewers_.size(); ++i) watched += viewers_[i]->watched_seconds(now);
+    return fmt::format(
+        R"("viewers": {}, "playing": {}, "failed": {{{}}}, "seconds": {:.2f}, "watched_seconds": {:.2f}, )"
+        R"("packets": {}, "lost": {}, "not_authentic_in_all": {}, "own_cpu_seconds": {:.2f}, {}, "others_lost": {}, )"
+        R"("others_longest_gap_ms": {:.1f}, "others_gaps_over_200_ms": {})",
+        options_.burst, playing, reasons, std::chrono::duration<double>(now - burst_).count(), watched,
+        burst_counts_.packets, burst_counts_.lost, burst_counts_.not_authentic,
+        own_cpu_seconds() - cpu_before_, starts(later()), counts_.lost - before_.lost,
+        std::chrono::duration<double, std::milli>(counts_.longest_gap).count(),
+        counts_.gaps_over_200_ms - before_.gaps_over_200_ms);
+  }
+
+  std::string steady(SteadyTime now) const {
+    const double seconds = std::chrono::duration<double>(now - steady_).count();
+    const double cpu = 100 * (own_cpu_seconds() - cpu_before_) / seconds;
+    size_t playing = 0;
+    const std::string reasons = failures(first(), now, playing);
     const auto since = [](auto now_at, auto before) { return now_at - before; };
     const uint64_t packets = since(counts_.packets, before_.packets);
-    fmt::print(
-        R"({{"viewers": {}, "playing": {}, "failed": {{{}}}, "seconds": {:.2f}, "packets": {}, )"
+    std::string text = fmt::format(
+        R"("viewers": {}, "playing": {}, "failed": {{{}}}, "seconds": {:.2f}, "packets": {}, )"
         R"("packets_a_second": {:.0f}, "bytes": {}, "video_packets": {}, "lost": {}, "lost_in_ramp": {}, )"
         R"("duplicate": {}, "reordered": {}, "retransmitted": {}, "frames": {}, "longest_gap_ms": {:.1f}, )"
         R"("gaps_over_200_ms": {}, "freezes_over_500_ms": {}, )",
-        viewers_.size(), playing, reasons, seconds, packets, static_cast<double>(packets) / seconds,
+        options_.viewers, playing, reasons, seconds, packets, static_cast<double>(packets) / seconds,
         since(counts_.bytes, before_.bytes), since(counts_.video_packets, before_.video_packets),
         since(counts_.lost, before_.lost), before_.lost, since(counts_.duplicate, before_.duplicate),
         since(counts_.reordered, before_.reordered), since(counts_.retransmitted, before_.retransmitted),
@@ -200,26 +288,25 @@ class Load {
         std::chrono::duration<double, std::milli>(counts_.longest_gap).count(),
         since(counts_.gaps_over_200_ms, before_.gaps_over_200_ms),
         since(counts_.freezes_over_500_ms, before_.freezes_over_500_ms));
-    fmt::print(
-        R"("answer_ms": {}, "established_ms": {}, "first_packet_ms": {}, "first_key_frame_ms": {}, )"
-        R"("check_one_in": {}, "checked_in_all": {}, "not_authentic_in_all": {}, "own_cpu_percent": {:.1f}}})"
-        "\n",
-        times(&bench::StartTimes::answer_ms), times(&bench::StartTimes::established_ms),
-        times(&bench::StartTimes::packet_ms), times(&bench::StartTimes::key_frame_ms), options_.check_each,
-        counts_.checked, counts_.not_authentic, cpu);
-    std::fflush(stdout);
+    text += fmt::format(R"({}, "check_one_in": {}, "checked_in_all": {}, "not_authentic_in_all": {}, )"
+                        R"("own_cpu_percent": {:.1f})",
+                        starts(first()), options_.check_each, counts_.checked, counts_.not_authentic, cpu);
+    return text;
   }
 
   const Options options_;
   const int set_;
   Counts counts_;
   Counts before_;
+  Counts burst_counts_;
   std::vector<std::unique_ptr<LiveViewer>> viewers_;
   size_t started_ = 0;
   Phase phase_ = Phase::kRamp;
   SteadyTime began_{};
   SteadyTime next_{};
   SteadyTime steady_{};
+  SteadyTime burst_{};
+  std::string steady_text_;  // what there is to tell of the time before the burst
   double cpu_before_ = 0;
 };
 
@@ -229,7 +316,8 @@ int main(int argc, char** argv) {
   const auto options = options_of({argv + 1, argv + argc});
   if (!options) {
     std::fprintf(stderr,
-                 "live_viewers http://127.0.0.1:PORT/whep/CAMERA VIEWERS RAMP_SECONDS SECONDS [--check K]\n");
+                 "live_viewers http://127.0.0.1:PORT/whep/CAMERA VIEWERS RAMP_SECONDS SECONDS [--check K] "
+                 "[--burst N]\n");
     return 2;
   }
   rlimit files{};

@@ -62,6 +62,11 @@ def cpu_seconds(pid):
     return total / 1e9
 
 
+def waited_seconds(pid):
+    """Of all threads that are there now: ready to run while others had the processor. Much of it says that the machine was not idle."""
+    return sum(int((task / "schedstat").read_text().split()[1]) for task in pathlib.Path(f"/proc/{pid}/task").iterdir()) / 1e9
+
+
 def kernel_write_back():
     """Seconds of CPU by process of the kernel's threads that write pages back: workers and the journal's. Whoever else keeps workers
     busy is in it."""

@@ -1,8 +1,10 @@
 #include "api/metrics.h"
 
+#include <malloc.h>
 #include <sys/resource.h>
 
 #include <functional>
+#include <limits>
 
 #include <fmt/format.h>
 #include <prometheus/metric_family.h>
@@ -31,6 +33,21 @@ class Families {
     }
     families_.back().metric.push_back(std::move(metric));
   }
+  template <class Histogram>
+  void histogram(const Histogram& values, std::vector<ClientMetric::Label> labels) {
+    ClientMetric metric;
+    metric.label = std::move(labels);
+    uint64_t count = 0;
+    for (size_t i = 0; i < values.counts.size(); ++i) {
+      count += values.counts[i];
+      const double bound =
+          i < Histogram::bounds.size() ? Histogram::bounds[i] : std::numeric_limits<double>::infinity();
+      metric.histogram.bucket.push_back({count, bound});
+    }
+    metric.histogram.sample_count = count;
+    metric.histogram.sample_sum = values.sum;
+    families_.back().metric.push_back(std::move(metric));
+  }
   // One value a camera.
   void cameras(const std::string& name, const std::string& help, MetricType type,
                const std::vector<CameraStatus>& all, const std::function<double(const CameraStatus&)>& of) {
@@ -43,10 +60,73 @@ class Families {
   std::vector<MetricFamily> families_;
 };
 
+// Of all cameras, so that a graph begins with a zero and not with the first viewer.
+void add_live(Families& out, const std::vector<CameraStatus>& cameras, const webrtc::LiveMetrics& live) {
+  static const webrtc::CameraViewing kNobody;
+  const auto of = [&live](const CameraStatus& camera) -> const webrtc::CameraViewing& {
+    const auto found = live.cameras.find(camera.name);
+    return found == live.cameras.end() ? kNobody : found->second;
+  };
+  const auto counter = [&](const char* name, const char* help, uint64_t webrtc::ViewerTotals::*which) {
+    out.cameras(name, help, MetricType::Counter, cameras,
+                [&](const auto& camera) { return static_cast<double>(of(camera).totals.*which); });
+  };
+  using Totals = webrtc::ViewerTotals;
+  out.add("miharu_live_viewers", "sessions of live view by WebRTC now, by what they are sent",
+          MetricType::Gauge);
+  for (const CameraStatus& camera : cameras) {
+    for (const std::string_view state : webrtc::kSessionStates) {
+      const auto& by_state = of(camera).by_state;
+      const auto found = by_state.find(std::string(state));
+      out.value(found == by_state.end() ? 0.0 : static_cast<double>(found->second),
+                {{"camera", camera.name}, {"state", std::string(state)}});
+    }
+  }
+  counter("miharu_live_sessions_total", "sessions of live view by WebRTC that were begun", &Totals::sessions);
+  counter("miharu_live_packets_total", "RTP packets for viewers, repairs included", &Totals::packets);
+  counter("miharu_live_bytes_total", "bytes of these packets, without headers of IP and UDP", &Totals::bytes);
+  counter("miharu_live_packets_dropped_total", "RTP packets for viewers that the kernel did not take",
+          &Totals::dropped);
+  counter("miharu_live_packets_lost_total", "RTP packets of pictures that viewers report as lost",
+          &Totals::lost);
+  counter("miharu_live_packets_nacked_total", "RTP packets that viewers asked for again",
+          &Totals::packets_asked_again);
+  counter("miharu_live_packets_retransmitted_total", "RTP packets that were sent again",
+          &Totals::retransmitted);
+  counter("miharu_live_retransmissions_refused_total",
+          "RTP packets that were asked for again and are too old, or too many for the viewer's line",
+          &Totals::retransmissions_refused);
+  counter("miharu_live_key_frame_requests_total", "key frames that viewers asked for (PLI, FIR)",
+          &Totals::key_frame_requests);
+  counter("miharu_live_pictures_skipped_total",
+          "pictures not sent because a viewer's line does not carry them", &Totals::pictures_skipped);
+  out.add("miharu_live_round_trip_seconds", "round trips to viewers, one for each of their reports",
+          MetricType::Histogram);
+  for (const CameraStatus& camera : cameras)
+    out.histogram(of(camera).totals.round_trip, {{"camera", camera.name}});
+  out.add("miharu_live_first_frame_seconds",
+          "from a viewer's offer to the last packet of the first key frame, one for each session",
+          MetricType::Histogram);
+  for (const CameraStatus& camera : cameras)
+    out.histogram(of(camera).totals.first_frame, {{"camera", camera.name}});
+
+  out.add("miharu_live_sessions_refused_total", "offers refused because there were too many sessions",
+          MetricType::Counter);
+  out.value(static_cast<double>(live.refused_in_all), {{"limit", "all"}});
+  out.value(static_cast<double>(live.refused_of_user), {{"limit", "user"}});
+  out.add("miharu_live_handover_dropped_total",
+          "viewers' datagrams dropped because too many waited for another thread", MetricType::Counter);
+  out.value(static_cast<double>(live.handover_dropped), {});
+  out.add("miharu_live_objects", "what live view holds; nothing when nobody watches, but for units",
+          MetricType::Gauge);
+  for (const auto& [kind, count] : live.objects)
+    out.value(static_cast<double>(count), {{"kind", std::string(kind)}});
+}
+
 }  // namespace
 
 std::string metrics_text(const std::vector<CameraStatus>& cameras, const std::vector<record::GapTotal>& gaps,
-                         const net::HttpServerStats& http) {
+                         const net::HttpServerStats& http, const std::optional<webrtc::LiveMetrics>& live) {
   Families out;
   constexpr auto kCounter = MetricType::Counter;
   constexpr auto kGauge = MetricType::Gauge;
@@ -110,6 +190,8 @@ std::string metrics_text(const std::vector<CameraStatus>& cameras, const std::ve
               {{"camera", gap.camera}, {"reason", reason_of(gap)}});
   }
 
+  if (live) add_live(out, cameras, *live);
+
   out.add("miharu_http_requests_total", "requests answered", kCounter);
   out.value(count(http.requests), {});
   out.add("miharu_http_bad_requests_total", "requests that were malformed or over a limit", kCounter);
@@ -132,6 +214,9 @@ std::string metrics_text(const std::vector<CameraStatus>& cameras, const std::ve
   out.value(seconds_of(usage.ru_utime) + seconds_of(usage.ru_stime), {});
   out.add("process_max_resident_memory_bytes", "largest resident size so far", kGauge);
   out.value(static_cast<double>(usage.ru_maxrss) * 1024, {});
+  const struct mallinfo2 heap = mallinfo2();
+  out.add("process_heap_bytes", "memory that is allocated now, without what the allocator keeps", kGauge);
+  out.value(static_cast<double>(heap.uordblks + heap.hblkhd), {});
   return out.text();
 }
 

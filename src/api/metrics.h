@@ -1,18 +1,22 @@
 // What /metrics tells, in Prometheus' text format, and what /readyz says.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "api/camera_list.h"
 #include "net/http_server.h"
 #include "record/gap_log.h"
+#include "webrtc/session_service.h"
 
 namespace miharu::api {
 
 // All counters since the start of the process.
+// Live view's are left out where there is none.
 std::string metrics_text(const std::vector<CameraStatus>& cameras, const std::vector<record::GapTotal>& gaps,
-                         const net::HttpServerStats& http);
+                         const net::HttpServerStats& http,
+                         const std::optional<webrtc::LiveMetrics>& live = std::nullopt);
 
 // A line for each camera that should be recorded and is not; empty when all is as configured.
 std::vector<std::string> not_ready_reasons(const std::vector<CameraStatus>& cameras);

@@ -109,6 +109,9 @@ json::object described(const SessionInfo& session, bool whole) {
   object["packets"] = session.packets;
   object["retransmitted"] = session.retransmitted;
   object["lost"] = session.lost;
+  object["loss"] = session.loss;
+  object["dropped"] = session.dropped;
+  object["skipped"] = session.skipped;
   object["first_frame_ms"] = session.first_frame_ms;
   return object;
 }

@@ -137,13 +137,8 @@ void WebService::add_routes() {
           detail = fmt::format("{}", fmt::join(reasons, "; "));
         exchange->respond(net::problem(503, detail));
       });
-  router_->add("GET", "/metrics", Need::admin(), [this](const RequestContext&, const Exchange& exchange) {
-    const auto gaps = gaps_.totals(base::system_clock().utc());
-    if (!gaps) return exchange->respond(api::problem_of(gaps.error()));
-    exchange->respond({200,
-                       {{"Content-Type", "text/plain; version=0.0.4"}, {"Cache-Control", "no-store"}},
-                       api::metrics_text(cameras_.cameras(), *gaps, server_->stats())});
-  });
+  router_->add("GET", "/metrics", Need::admin(),
+               [this](const RequestContext&, const Exchange& exchange) { metrics(exchange); });
   api::add_session_routes(*router_, *auth_);
   add_camera_routes();
   add_playback_routes();
@@ -153,6 +148,20 @@ void WebService::add_routes() {
                [](const RequestContext& context, const Exchange& exchange) {
                  exchange->respond(api::asset_response(context.request, context.param("file")));
                });
+}
+
+void WebService::metrics(const Exchange& exchange) {
+  // Taken now: when the media threads have answered, the server may be on its way down.
+  const auto answer = [this, exchange,
+                       http = server_->stats()](const std::optional<webrtc::LiveMetrics>& live) {
+    const auto gaps = gaps_.totals(base::system_clock().utc());
+    if (!gaps) return exchange->respond(api::problem_of(gaps.error()));
+    exchange->respond({200,
+                       {{"Content-Type", "text/plain; version=0.0.4"}, {"Cache-Control", "no-store"}},
+                       api::metrics_text(cameras_.cameras(), *gaps, http, live)});
+  };
+  if (sessions_ == nullptr) return answer(std::nullopt);
+  sessions_->metrics([answer](const webrtc::LiveMetrics& live) { answer(live); });
 }
 
 void WebService::add_camera_routes() {

@@ -33,7 +33,10 @@ class WebService {
   [[nodiscard]] std::string address() const;
   // Before start(), or on the control thread. Null, as at the beginning: live view by WebRTC is answered with
   // 503. To be taken away before the sessions end.
-  void set_sessions(webrtc::SessionService* sessions) { whep_.set_sessions(sessions); }
+  void set_sessions(webrtc::SessionService* sessions) {
+    sessions_ = sessions;
+    whep_.set_sessions(sessions);
+  }
   // Any thread: the recording of `camera` has a new part.
   void recording_changed(const std::string& camera) { waiters_.changed(camera); }
 
@@ -42,6 +45,7 @@ class WebService {
   void add_playback_routes();
   void add_camera_routes();
   void media(const api::RequestContext& context, const api::Exchange& exchange);
+  void metrics(const api::Exchange& exchange);
 
   net::EventLoop& control_;
   const Config& config_;
@@ -54,6 +58,7 @@ class WebService {
   api::LiveHls live_hls_;
   api::Events events_;
   api::Whep whep_;
+  webrtc::SessionService* sessions_ = nullptr;
   std::unique_ptr<api::Auth> auth_;
   std::unique_ptr<api::Router> router_;
   std::unique_ptr<net::HttpServer> server_;

@@ -15,6 +15,7 @@
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/live_count.h"
 #include "base/thread_check.h"
 #include "webrtc/certificate.h"
 #include "webrtc/fingerprint.h"
@@ -127,6 +128,7 @@ class DtlsSession {
   bool peer_is_expected_ = false;
   bool peer_is_another_ = false;
   base::ThreadCheck thread_;
+  [[no_unique_address]] base::LiveCount<DtlsSession> counted_;
 };
 
 }  // namespace miharu::webrtc

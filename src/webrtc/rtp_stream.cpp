@@ -60,6 +60,12 @@ size_t RtpStream::write_header(std::span<std::byte, kMaxRtpHeaderBytes> out, uin
   return header.size();
 }
 
+std::span<std::byte> RtpStream::take(size_t size, PacketBatch& batch) {
+  ++counters_.packets;
+  counters_.bytes += size;
+  return batch.packet(size);
+}
+
 size_t RtpStream::write(const RtpUnit& unit, size_t index, uint32_t timestamp, uint64_t sequence,
                         PacketBatch& batch) {
   const base::ByteView payload = unit.payload(index);
@@ -69,7 +75,7 @@ size_t RtpStream::write(const RtpUnit& unit, size_t index, uint32_t timestamp, u
   const size_t header_bytes =
       write_header(header, options_.payload_type, marker, sequence, timestamp, options_.ssrc, unit.time);
   const size_t size = header_bytes + payload.size() + srtp_.rtp_overhead();
-  srtp_.protect(sequence, base::ByteView(header).first(header_bytes), payload, batch.packet(size));
+  srtp_.protect(sequence, base::ByteView(header).first(header_bytes), payload, take(size, batch));
   return size;
 }
 
@@ -132,7 +138,7 @@ size_t RtpStream::resend(uint16_t sequence, const UnitRing& ring, PacketBatch& b
   std::copy(payload.begin(), payload.end(), repaired.begin() + kRtxHeaderBytes);
   const size_t size = header_bytes + kRtxHeaderBytes + payload.size() + srtp_.rtp_overhead();
   srtp_.protect(rtx_next_, base::ByteView(header).first(header_bytes),
-                base::ByteView(repaired).first(kRtxHeaderBytes + payload.size()), batch.packet(size));
+                base::ByteView(repaired).first(kRtxHeaderBytes + payload.size()), take(size, batch));
   ++rtx_next_;
   return size;
 }

@@ -37,6 +37,11 @@ uint64_t to_ntp(base::nanoseconds time);  // a duration in 32.32 fixed point
 // NTP time (RFC 5905) of the steady clock's zero.
 uint64_t ntp_of_steady_zero(const base::Clock& clock);
 
+struct RtpCounters {
+  uint64_t packets = 0;  // repairs too
+  uint64_t bytes = 0;    // of them, UDP payload
+};
+
 // Not thread-safe. `srtp` must outlive it.
 class RtpStream {
  public:
@@ -62,6 +67,7 @@ class RtpStream {
 
   [[nodiscard]] const RtpStreamOptions& options() const { return options_; }
   [[nodiscard]] uint64_t packets() const { return packets_; }
+  [[nodiscard]] const RtpCounters& counters() const { return counters_; }
   [[nodiscard]] bool started() const { return packets_ > 0; }
 
  private:
@@ -80,6 +86,7 @@ class RtpStream {
   [[nodiscard]] std::optional<Place> find(uint16_t sequence) const;
   void remember(const Sent& sent);
   size_t write(const RtpUnit& unit, size_t index, uint32_t timestamp, uint64_t sequence, PacketBatch& batch);
+  std::span<std::byte> take(size_t size, PacketBatch& batch);
   size_t write_header(std::span<std::byte, kMaxRtpHeaderBytes> out, uint8_t payload_type, bool marker,
                       uint64_t sequence, uint32_t timestamp, uint32_t ssrc, base::SteadyTime capture) const;
 
@@ -90,6 +97,7 @@ class RtpStream {
   std::deque<Sent> sent_;
   uint64_t packets_ = 0;
   uint64_t octets_ = 0;
+  RtpCounters counters_;
 };
 
 }  // namespace miharu::webrtc

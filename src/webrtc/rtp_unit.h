@@ -7,6 +7,7 @@
 
 #include "base/bytes.h"
 #include "base/clock.h"
+#include "base/live_count.h"
 #include "media/frame.h"
 
 namespace miharu::webrtc {
@@ -29,6 +30,7 @@ struct RtpUnit {
   int64_t ticks = 0;
   base::ByteVector bytes;      // the payloads, one behind the other
   std::vector<uint32_t> ends;  // of each payload in `bytes`
+  [[no_unique_address]] base::LiveCount<RtpUnit> counted;
 
   [[nodiscard]] size_t packets() const { return ends.size(); }
   [[nodiscard]] base::ByteView payload(size_t index) const {

@@ -97,7 +97,9 @@ base::Status Server::start() {
     port = 0;
   }
   for (unsigned i = 0; i < media_.size(); ++i) {
-    auto thread = std::make_unique<ViewerThread>(i, *media_[i], clock_, *dtls_);
+    auto thread = std::make_unique<ViewerThread>(
+        i, *media_[i], clock_, *dtls_,
+        [this](const std::string& id) { control_.post([this, id] { sessions_.erase(id); }); });
     if (auto opened = thread->open(reach, port); !opened) return opened;
     port = thread->port();
     threads_.push_back(std::move(thread));
@@ -124,6 +126,8 @@ void Server::stop() {
   for (const auto& thread : threads_) {
     thread->loop().run_and_wait([&] { thread->stop(); });
   }
+  // What they told the control thread is done before this object may go.
+  control_.run_and_wait([] {});
 }
 
 uint16_t Server::udp_port() const {
@@ -148,7 +152,7 @@ void Server::resolve_stun() {
         const udp::endpoint server = found.begin()->endpoint();
         ViewerThread& thread = *threads_.front();
         thread.loop().post([this, &thread, server] {
-          thread.gather(server, [this](std::optional<udp::endpoint> mapped) {
+          thread.gather(server, [this](const std::optional<udp::endpoint>& mapped) {
             control_.post([this, mapped] { mapped_ = mapped; });
           });
         });
@@ -206,7 +210,6 @@ std::vector<std::string> Server::candidates() const {
 
 void Server::create(const std::string& camera, const std::string& user, const std::string& offer_text,
                     Callback<SessionAnswer> done) {
-  forget_ended();
   const std::shared_ptr<LiveStream> stream = stream_of(camera);
   if (!stream || !running_) {
     done(fail(Errc::kNotFound, fmt::format("there is no camera {}", camera)));
@@ -236,11 +239,11 @@ void Server::create(const std::string& camera, const std::string& user, const st
     done(tl::unexpected(chosen.error()));
     return;
   }
-  ViewerThread& thread = least_loaded();
-  if (thread.load() >= ViewerThread::kMaxSessions) {
-    done(fail(Errc::kStalled, "as many viewers as this machine takes are watching; try again later"));
+  if (auto admitted = admit(user); !admitted) {
+    done(tl::unexpected(admitted.error()));
     return;
   }
+  ViewerThread& thread = least_loaded();
   thread.reserve();
 
   SessionOptions session;
@@ -293,13 +296,33 @@ void Server::create(const std::string& camera, const std::string& user, const st
     if (auto parsed = parse_candidate(line); parsed && *parsed) remote.push_back(**parsed);
   }
   const OfferMedia& tagged = offer->media[chosen->tagged];
-  sessions_[result.id] = {camera,     &thread,     result.etag,    chosen->ice.ufrag,
-                          tagged.mid, tagged.kind, session.offered};
+  sessions_[result.id] = {
+      camera, user, &thread, result.etag, chosen->ice.ufrag, tagged.mid, tagged.kind,
+  };
   thread.loop().post([this, &thread, session = std::move(session), remote = std::move(remote), stream,
                       result = std::move(result), done = std::move(done)]() mutable {
     thread.add(std::move(session), remote, stream);
     control_.post([result = std::move(result), done = std::move(done)] { done(result); });
   });
+}
+
+base::Status Server::admit(const std::string& user) {
+  if (sessions_.size() >= options_.max_sessions) {
+    ++refused_in_all_;
+    return fail(Errc::kStalled,
+                fmt::format("{} live views are open, which is all that this server shows; try again later",
+                            sessions_.size()));
+  }
+  if (user.empty()) return {};
+  const auto theirs = static_cast<size_t>(std::count_if(
+      sessions_.begin(), sessions_.end(), [&](const auto& each) { return each.second.user == user; }));
+  if (theirs < options_.max_sessions_of_user) return {};
+  ++refused_of_user_;
+  return fail(
+      Errc::kStalled,
+      fmt::format("{} live views are open with these credentials, which is all that one user gets; close "
+                  "some or try again later",
+                  theirs));
 }
 
 base::Result<std::map<std::string, Server::Known>::iterator> Server::known(const std::string& camera,
@@ -398,29 +421,53 @@ void Server::list(std::function<void(std::vector<SessionInfo>)> done) {
 ViewerCensus Server::census() {
   ViewerCensus all;
   for (const auto& thread : threads_) {
-    thread->loop().run_and_wait([&] {
-      const ViewerCensus one = thread->census();
-      all.sessions += one.sessions;
-      all.ufrags += one.ufrags;
-      all.paths += one.paths;
-      all.cameras += one.cameras;
-    });
+    thread->loop().run_and_wait([&] { all += thread->census(); });
   }
   return all;
 }
 
-// Sessions end on their own threads; what is known of them here goes when there is too much of it.
-void Server::forget_ended() {
-  size_t alive = 0;
-  for (const auto& thread : threads_) alive += thread->load();
-  if (sessions_.size() <= 2 * alive + 64) return;
-  list([this, asked = clock_.steady()](const std::vector<SessionInfo>& all) {
-    std::erase_if(sessions_, [&all, asked](const auto& each) {
-      return each.second.created < asked &&
-             std::none_of(all.begin(), all.end(),
-                          [&each](const SessionInfo& info) { return info.id == each.first; });
+size_t Server::known_sessions() {
+  size_t count = 0;
+  control_.run_and_wait([&] { count = sessions_.size(); });
+  return count;
+}
+
+void Server::metrics(std::function<void(LiveMetrics)> done) {
+  struct Gathered {
+    LiveMetrics all;
+    ViewerCensus census;
+    size_t missing;
+    std::function<void(LiveMetrics)> done;
+  };
+  auto gathered = std::make_shared<Gathered>(Gathered{{}, {}, threads_.size(), std::move(done)});
+  for (const auto& thread : threads_) {
+    thread->loop().post([this, &thread = *thread, gathered] {
+      LiveMetrics mine;
+      thread.add_metrics(mine);
+      control_.post([this, gathered, mine = std::move(mine), census = thread.census()] {
+        gathered->all += mine;
+        gathered->census += census;
+        if (--gathered->missing > 0) return;
+        gathered->all.objects = objects(gathered->census);
+        gathered->all.refused_in_all = refused_in_all_;
+        gathered->all.refused_of_user = refused_of_user_;
+        gathered->done(std::move(gathered->all));
+      });
     });
-  });
+  }
+}
+
+std::vector<LiveObjects> Server::objects(const ViewerCensus& census) const {
+  return {{"known_sessions", sessions_.size()},
+          {"sessions", base::LiveCount<Session>::alive()},
+          {"ufrags", census.ufrags},
+          {"paths", census.paths},
+          {"watched_cameras", census.cameras},
+          {"feeds", base::LiveCount<UnitRing>::alive()},
+          {"dtls", base::LiveCount<DtlsSession>::alive()},
+          {"srtp_senders", base::LiveCount<SrtpSender>::alive()},
+          {"srtcp_receivers", base::LiveCount<SrtcpReceiver>::alive()},
+          {"units", base::LiveCount<RtpUnit>::alive()}};
 }
 
 }  // namespace miharu::webrtc

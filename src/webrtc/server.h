@@ -19,6 +19,13 @@
 namespace miharu::webrtc {
 
 struct ServerOptions {
+  // docs/limits.md: sessions in all, and of one user (or token; not where users have no names). A user that
+  // has as many as he may keeps nobody else out.
+  static constexpr size_t kMaxSessions = 4000;
+  static constexpr size_t kMaxSessionsOfUser = 1000;
+
+  size_t max_sessions = kMaxSessions;
+  size_t max_sessions_of_user = kMaxSessionsOfUser;
   uint16_t udp_port = 0;  // 0: the kernel chooses, as it does when another program has the port
   bool loopback = false;  // viewers are on this machine only
   // Announced to viewers besides those of the machine's interfaces.
@@ -44,6 +51,8 @@ class Server final : public SessionService {
   [[nodiscard]] uint16_t udp_port() const;
   // Of all threads, while they run. Waits for each: not on one of them.
   [[nodiscard]] ViewerCensus census();
+  // Sessions that the control thread knows of. Any thread but that one.
+  [[nodiscard]] size_t known_sessions();
 
   // Any thread. A camera of the same name is replaced, and its sessions end.
   void add_camera(const std::string& name, std::shared_ptr<LiveStream> stream);
@@ -55,24 +64,27 @@ class Server final : public SessionService {
              const std::string& fragment, Callback<SessionAnswer> done) override;
   void end(const std::string& camera, const std::string& id, std::function<void(base::Status)> done) override;
   void list(std::function<void(std::vector<SessionInfo>)> done) override;
+  void metrics(std::function<void(LiveMetrics)> done) override;
 
  private:
   // What the control thread knows of a session.
   struct Known {
     std::string camera;
+    std::string user;
     ViewerThread* thread = nullptr;
     std::string etag;
     std::string remote_ufrag;
     std::string mid;  // of the media that carries the transport
     std::string kind;
-    base::SteadyTime created{};
   };
   [[nodiscard]] std::shared_ptr<LiveStream> stream_of(const std::string& camera) const;
   [[nodiscard]] ViewerThread& least_loaded();
   [[nodiscard]] std::vector<std::string> candidates() const;
   base::Result<std::map<std::string, Known>::iterator> known(const std::string& camera,
                                                              const std::string& id);
-  void forget_ended();
+  // kStalled: there are too many sessions already.
+  base::Status admit(const std::string& user);
+  [[nodiscard]] std::vector<LiveObjects> objects(const ViewerCensus& census) const;
   void resolve_stun();
 
   ServerOptions options_;
@@ -86,8 +98,9 @@ class Server final : public SessionService {
   std::vector<boost::asio::ip::address> addresses_;
   std::optional<boost::asio::ip::udp::endpoint> mapped_;  // by the STUN server; of the control thread
   std::unique_ptr<boost::asio::ip::udp::resolver> resolver_;
-  std::map<std::string, Known>
-      sessions_;  // of the control thread; those that ended are taken out now and then
+  std::map<std::string, Known> sessions_;  // of the control thread
+  uint64_t refused_in_all_ = 0;            // of the control thread, as the next one
+  uint64_t refused_of_user_ = 0;
   bool running_ = false;
 
   mutable std::mutex cameras_mutex_;

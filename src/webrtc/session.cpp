@@ -1,5 +1,7 @@
 #include "webrtc/session.h"
 
+#include <bit>
+
 #include <fmt/format.h>
 
 #include "base/log.h"
@@ -72,16 +74,17 @@ void Session::on_probed(uint32_t id, base::nanoseconds round_trip) {
   if (sender_) sender_->on_probe(id, round_trip);
 }
 
-void Session::flush() {
-  host_.batch().flush();
-  if (!sender_ || !flowing_) return;
-  if (const auto id = sender_->take_probe()) ice_.probe(now_, *id);
-}
-
 PacketBatch& Session::batch() {
   PacketBatch& out = host_.batch();
   out.to(*ice_.selected());
   return out;
+}
+
+void Session::flush() {
+  host_.batch().flush();
+  totals_.dropped += host_.batch().take_lost();
+  if (!sender_ || !flowing_) return;
+  if (const auto id = sender_->take_probe()) ice_.probe(now_, *id);
 }
 
 void Session::send(const net::UdpPath& path, base::ByteView bytes) {
@@ -151,6 +154,7 @@ void Session::start_if_ready() {
 void Session::note_first_frame() {
   if (first_frame_ || !sender_ || !sender_->key_sent()) return;
   first_frame_ = now_ - options_.offered;
+  totals_.first_frame.observe(std::chrono::duration<double>(*first_frame_).count());
 }
 
 void Session::on_group(base::SteadyTime now) {
@@ -172,7 +176,7 @@ void Session::on_video(base::SteadyTime now) {
 void Session::on_audio(const RtpUnit& unit) {
   if (!flowing_ || !audio_) return;
   audio_->send(unit, 0, audio_->timestamp(unit.ticks), 0, unit.bytes.size(), batch());
-  host_.batch().flush();
+  flush();
 }
 
 void Session::on_interrupted() {
@@ -230,24 +234,53 @@ std::optional<base::nanoseconds> Session::round_trip_of(const media::RtcpReportB
   const auto now =
       static_cast<uint32_t>((options_.video.ntp_of_zero + to_ntp(now_.time_since_epoch())) >> 16);
   const auto trip = static_cast<int32_t>(now - block.last_sr - block.delay_since_last_sr);
-  if (trip < 0) return std::nullopt;
-  return base::nanoseconds(static_cast<int64_t>(trip) * 1'000'000'000 / 65536);
+  const base::nanoseconds time(static_cast<int64_t>(trip) * 1'000'000'000 / 65536);
+  if (trip < 0 || time > kLongestRoundTrip) return std::nullopt;
+  return time;
 }
 
 void Session::on_report_block(uint32_t /*reporter_ssrc*/, const media::RtcpReportBlock& block) {
   if (!sender_ || block.ssrc != options_.video.ssrc) return;
   lost_ = static_cast<uint64_t>(std::max(0, block.cumulative_lost));
-  sender_->on_report(now_, block.fraction_lost, round_trip_of(block));
+  // What comes late is taken back in a report (RFC 3550 6.4.1), and a counter only grows.
+  totals_.lost = std::max(totals_.lost, lost_);
+  fraction_lost_ = block.fraction_lost;
+  const auto round_trip = round_trip_of(block);
+  if (round_trip) totals_.round_trip.observe(std::chrono::duration<double>(*round_trip).count());
+  sender_->on_report(now_, block.fraction_lost, round_trip);
 }
 
 void Session::on_nack(uint32_t media_ssrc, uint16_t first, uint16_t mask) {
   if (!flowing_ || media_ssrc != options_.video.ssrc) return;
+  totals_.packets_asked_again += 1 + static_cast<uint64_t>(std::popcount(mask));
   sender_->on_nack(now_, first, mask, host_.batch());
 }
 
 void Session::on_key_frame_request(uint32_t media_ssrc) {
   if (!flowing_ || media_ssrc != options_.video.ssrc) return;
+  ++totals_.key_frame_requests;
   sender_->on_key_frame_request(now_, host_.batch());
+}
+
+std::string_view Session::state() const {
+  return flowing_ ? name_of(sender_->state()) : "connecting";
+}
+
+ViewerTotals Session::totals() const {
+  ViewerTotals all = totals_;
+  all.sessions = 1;
+  for (const auto* stream : {&video_, &audio_}) {
+    if (!*stream) continue;
+    all.packets += (*stream)->counters().packets;
+    all.bytes += (*stream)->counters().bytes;
+  }
+  if (sender_) {
+    const VideoCounters& video = sender_->counters();
+    all.retransmitted = video.retransmitted;
+    all.retransmissions_refused = video.retransmissions_refused;
+    all.pictures_skipped = video.units_skipped;
+  }
+  return all;
 }
 
 SessionInfo Session::info() const {
@@ -260,9 +293,12 @@ SessionInfo Session::info() const {
     info.remote = fmt::format(fmt::runtime(path->remote.address().is_v6() ? "[{}]:{}" : "{}:{}"),
                               path->remote.address().to_string(), path->remote.port());
   }
-  info.state = flowing_ ? name_of(sender_->state()) : "connecting";
+  info.state = state();
   info.lost = lost_;
+  info.loss = fraction_lost_ / 256.0;
+  info.dropped = totals_.dropped;
   if (sender_) {
+    info.skipped = sender_->counters().units_skipped;
     info.packets = sender_->counters().packets;
     info.retransmitted = sender_->counters().retransmitted;
     info.round_trip_ms = to_ms(sender_->round_trip().value_or(base::nanoseconds(0)));

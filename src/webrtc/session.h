@@ -6,6 +6,7 @@
 #include <span>
 #include <string>
 
+#include "base/live_count.h"
 #include "media/rtcp.h"
 #include "webrtc/dtls.h"
 #include "webrtc/ice_agent.h"
@@ -45,6 +46,8 @@ struct SessionOptions {
 class Session final : private IceListener, private DtlsListener, private media::RtcpListener {
  public:
   static constexpr base::seconds kReportInterval{2};
+  // A report that tells more is wrong: who was not heard of for so long is gone (RFC 7675).
+  static constexpr base::seconds kLongestRoundTrip = IceAgent::kConsent;
 
   Session(SessionOptions options, const DtlsContext& dtls, const UnitRing& ring, SessionHost& host,
           base::SteadyTime now);
@@ -73,8 +76,9 @@ class Session final : private IceListener, private DtlsListener, private media::
   [[nodiscard]] bool ended() const { return ended_; }
   [[nodiscard]] const SessionOptions& options() const { return options_; }
   [[nodiscard]] std::string_view local_ufrag() const { return ice_.local_ufrag(); }
+  [[nodiscard]] std::string_view state() const;  // see SessionInfo
   [[nodiscard]] SessionInfo info() const;
-  [[nodiscard]] VideoCounters counters() const { return sender_ ? sender_->counters() : VideoCounters{}; }
+  [[nodiscard]] ViewerTotals totals() const;
 
  private:
   void send(const net::UdpPath& path, base::ByteView bytes) override;
@@ -122,9 +126,12 @@ class Session final : private IceListener, private DtlsListener, private media::
   bool ended_ = false;
   base::SteadyTime now_{};  // of the call that is under way
   base::SteadyTime next_report_{};
-  uint64_t lost_ = 0;  // as reported
+  uint64_t lost_ = 0;          // as reported last
+  uint8_t fraction_lost_ = 0;  // of 256, as reported last
+  ViewerTotals totals_;        // what is counted here; totals() adds the rest
   std::optional<base::nanoseconds> first_frame_;
   base::ByteVector rtcp_;
+  [[no_unique_address]] base::LiveCount<Session> counted_;
 };
 
 }  // namespace miharu::webrtc

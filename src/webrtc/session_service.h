@@ -6,10 +6,12 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "webrtc/live_metrics.h"
 
 namespace miharu::webrtc {
 
@@ -19,17 +21,23 @@ struct SessionAnswer {
   std::string etag;  // of the ICE generation, without quotes
 };
 
+inline constexpr std::string_view kSessionStates[] = {"connecting", "catching_up", "live", "keys_only",
+                                                      "waiting"};
+
 struct SessionInfo {
   std::string id;
   std::string camera;
   std::string user;    // who asked, as the API told
   std::string remote;  // "192.0.2.1:5004", empty before a path was selected
-  std::string state;   // "connecting", "catching_up", "live", "keys_only", "waiting"
+  std::string state;   // one of kSessionStates
   base::UtcTime since{};
   double round_trip_ms = 0;  // 0: not known
   uint64_t packets = 0;
   uint64_t retransmitted = 0;
   uint64_t lost = 0;          // as the viewer reports
+  double loss = 0;            // share of the packets, 0 to 1, by its last report
+  uint64_t dropped = 0;       // packets that the kernel did not take
+  uint64_t skipped = 0;       // pictures that its line does not carry
   double first_frame_ms = 0;  // from the offer to the last packet of the first key frame; 0: not yet
 };
 
@@ -56,6 +64,7 @@ class SessionService {
   virtual void end(const std::string& camera, const std::string& id,
                    std::function<void(base::Status)> done) = 0;
   virtual void list(std::function<void(std::vector<SessionInfo>)> done) = 0;
+  virtual void metrics(std::function<void(LiveMetrics)> done) = 0;
 };
 
 }  // namespace miharu::webrtc

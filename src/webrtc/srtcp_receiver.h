@@ -9,6 +9,7 @@
 
 #include "base/bytes.h"
 #include "base/error.h"
+#include "base/live_count.h"
 #include "webrtc/srtp_keys.h"
 
 struct srtp_ctx_t_;
@@ -38,6 +39,7 @@ class SrtcpReceiver {
   std::unique_ptr<srtp_ctx_t_, Deleter> session_;
   std::array<uint32_t, kMostSsrcs> ssrcs_{};
   size_t ssrc_count_ = 0;
+  [[no_unique_address]] base::LiveCount<SrtcpReceiver> counted_;
 };
 
 }  // namespace miharu::webrtc

@@ -8,6 +8,7 @@
 #include <span>
 
 #include "base/bytes.h"
+#include "base/live_count.h"
 #include "webrtc/srtp_keys.h"
 
 namespace miharu::webrtc {
@@ -52,6 +53,7 @@ class SrtpSender {
  private:
   struct State;
   std::unique_ptr<State> state_;
+  [[no_unique_address]] base::LiveCount<SrtpSender> counted_;
 };
 
 }  // namespace miharu::webrtc

@@ -6,6 +6,7 @@
 #include <deque>
 #include <optional>
 
+#include "base/live_count.h"
 #include "webrtc/rtp_unit.h"
 
 namespace miharu::webrtc {
@@ -55,6 +56,7 @@ class UnitRing {
   size_t bytes_ = 0;
   base::nanoseconds gop_{};
   base::nanoseconds lag_{};
+  [[no_unique_address]] base::LiveCount<UnitRing> counted_;
 };
 
 }  // namespace miharu::webrtc

@@ -259,6 +259,7 @@ bool VideoSender::fall_behind(base::SteadyTime now) {
     rest(now);
     return false;
   }
+  counters_.units_skipped += *key - cursor_;
   cursor_ = *key;
   packet_ = 0;
   stop_ = ring_.end();
@@ -271,7 +272,9 @@ void VideoSender::rest(base::SteadyTime now) {
   state_ = State::kKeysOnly;
   rest_until_ = now + kRest;
   // A unit that was begun is finished.
+  const uint64_t before = stop_;
   stop_ = packet_ > 0 ? cursor_ + 1 : cursor_;
+  counters_.units_skipped += before - stop_;
 }
 
 bool VideoSender::may_repair(base::SteadyTime now, uint16_t sequence) {

@@ -81,11 +81,12 @@ class ViewerThread::StunGatherer final : private StunClientListener {
 };
 
 ViewerThread::ViewerThread(unsigned index, net::EventLoop& loop, const base::Clock& clock,
-                           const DtlsContext& dtls)
+                           const DtlsContext& dtls, OnEnded on_ended)
     : index_(index),
       loop_(loop),
       clock_(clock),
       dtls_(dtls),
+      on_ended_(std::move(on_ended)),
       batch_(std::make_unique<PacketBatch>(static_cast<SegmentSink&>(*this))),
       timer_(loop.context()) {}
 
@@ -163,6 +164,7 @@ void ViewerThread::remove_camera(const std::string& name, const LiveStream* stre
     if (session->options().camera == name) session->close();
   }
   remove_ended();
+  if (stream == nullptr) past_.erase(name);
 }
 
 std::vector<SessionInfo> ViewerThread::list() const {
@@ -172,6 +174,16 @@ std::vector<SessionInfo> ViewerThread::list() const {
     if (!session->ended()) all.push_back(session->info());
   }
   return all;
+}
+
+void ViewerThread::add_metrics(LiveMetrics& to) const {
+  to.handover_dropped += handover_dropped_;
+  for (const auto& [camera, totals] : past_) to.cameras[camera].totals += totals;
+  for (const auto& [id, session] : sessions_) {
+    CameraViewing& camera = to.cameras[session->options().camera];
+    camera.totals += session->totals();
+    if (!session->ended()) ++camera.by_state[std::string(session->state())];
+  }
 }
 
 void ViewerThread::gather(const boost::asio::ip::udp::endpoint& stun_server, Mapped mapped) {
@@ -219,6 +231,7 @@ void ViewerThread::hand_over(unsigned thread, const net::UdpPath& path, base::By
   ViewerThread* other = threads_[thread];
   if (other->handed_over_.fetch_add(1) >= kMaxHandedOver) {
     other->handed_over_.fetch_sub(1);
+    ++handover_dropped_;
     return;
   }
   other->loop_.post([other, path, copy = base::ByteVector(datagram.begin(), datagram.end())]() mutable {
@@ -285,8 +298,10 @@ void ViewerThread::remove(std::map<std::string, std::unique_ptr<Session>>::itera
     std::exchange(feed->second->stream, nullptr)->unsubscribe(feed->second);
     feeds_.erase(feed);
   }
-  sessions_.erase(session);
+  past_[gone->options().camera] += gone->totals();
   load_.fetch_sub(1, std::memory_order_relaxed);
+  on_ended_(session->first);
+  sessions_.erase(session);
 }
 
 void ViewerThread::schedule() {

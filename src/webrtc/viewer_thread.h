@@ -25,20 +25,30 @@ struct ViewerCensus {
   size_t cameras = 0;
 
   bool operator==(const ViewerCensus&) const = default;
+  ViewerCensus& operator+=(const ViewerCensus& other) {
+    sessions += other.sessions;
+    ufrags += other.ufrags;
+    paths += other.paths;
+    cameras += other.cameras;
+    return *this;
+  }
 };
 
 // Made and destroyed on the control thread while the loop does not run; all else on the loop's thread, but
 // for what says otherwise.
 class ViewerThread final : private SessionHost {
  public:
-  // docs/limits.md.
-  static constexpr size_t kMaxSessions = 4000;
-  // Datagrams of other threads' sessions that wait to be handed over; more are dropped.
+  // docs/limits.md: datagrams of other threads' sessions that wait to be handed over; more are dropped.
   static constexpr size_t kMaxHandedOver = 2048;
   static constexpr base::milliseconds kTick{100};
 
+  // Called on the loop's thread when a session has ended and is gone, however it ended.
+  using OnEnded = std::function<void(const std::string& id)>;
+
   // `index` is what ufrags of its sessions carry. `dtls` must outlive it.
-  ViewerThread(unsigned index, net::EventLoop& loop, const base::Clock& clock, const DtlsContext& dtls);
+  ViewerThread(
+      unsigned index, net::EventLoop& loop, const base::Clock& clock, const DtlsContext& dtls,
+      OnEnded on_ended = [](const std::string&) {});
   ~ViewerThread() override;
 
   // Before start(), on any thread. Port 0: the kernel chooses.
@@ -71,6 +81,9 @@ class ViewerThread final : private SessionHost {
   [[nodiscard]] ViewerCensus census() const {
     return {sessions_.size(), ufrags_.size(), paths_.size(), feeds_.size()};
   }
+
+  // Adds what this thread's viewers and those who left have counted.
+  void add_metrics(LiveMetrics& to) const;
 
   // Asks this STUN server which address the world sees; `mapped` is called with each new answer, and with
   // nothing when there is none any more.
@@ -108,14 +121,17 @@ class ViewerThread final : private SessionHost {
   net::EventLoop& loop_;
   const base::Clock& clock_;
   const DtlsContext& dtls_;
+  OnEnded on_ended_;
   std::unique_ptr<net::UdpPort> port_;
   std::unique_ptr<PacketBatch> batch_;
   std::vector<ViewerThread*> threads_;
   std::atomic<size_t> load_{0};
   std::atomic<size_t> handed_over_{0};
+  uint64_t handover_dropped_ = 0;
 
   std::map<std::string, std::shared_ptr<Feed>> feeds_;  // by camera
   std::map<std::string, std::unique_ptr<Session>> sessions_;
+  std::map<std::string, ViewerTotals> past_;  // by camera: sessions that ended
   std::map<std::string, Session*, std::less<>> ufrags_;
   std::unordered_map<net::UdpPath, Owner, net::UdpPathHash> paths_;
   std::unique_ptr<StunGatherer> gatherer_;

@@ -97,10 +97,69 @@ TEST(Metrics, EveryLineIsPrometheusText) {
   }
 }
 
+TEST(Metrics, LiveView) {
+  webrtc::LiveMetrics live;
+  webrtc::CameraViewing& front = live.cameras["front"];
+  front.by_state = {{"live", 2}, {"keys_only", 1}};
+  front.totals.sessions = 5;
+  front.totals.packets = 1000;
+  front.totals.bytes = 900'000;
+  front.totals.retransmitted = 11;
+  front.totals.retransmissions_refused = 12;
+  front.totals.dropped = 13;
+  front.totals.pictures_skipped = 14;
+  front.totals.packets_asked_again = 15;
+  front.totals.key_frame_requests = 16;
+  front.totals.lost = 17;
+  for (const double seconds : {0.0009765625, 0.125, 0.25, 9.0}) front.totals.round_trip.observe(seconds);
+  front.totals.first_frame.observe(0.06);
+  live.objects = {{"sessions", 3}, {"units", 50}};
+  live.refused_in_all = 1;
+  live.refused_of_user = 2;
+  live.handover_dropped = 3;
+  const std::string text = metrics_text({camera("front"), camera("back")}, {}, {}, live);
+  for (const char* line : {
+           R"(miharu_live_viewers{camera="front",state="live"} 2)",
+           R"(miharu_live_viewers{camera="front",state="keys_only"} 1)",
+           R"(miharu_live_viewers{camera="front",state="connecting"} 0)",
+           R"(miharu_live_viewers{camera="back",state="live"} 0)",
+           R"(miharu_live_sessions_total{camera="front"} 5)",
+           R"(miharu_live_sessions_total{camera="back"} 0)",
+           R"(miharu_live_packets_total{camera="front"} 1000)",
+           R"(miharu_live_bytes_total{camera="front"} 900000)",
+           R"(miharu_live_packets_retransmitted_total{camera="front"} 11)",
+           R"(miharu_live_retransmissions_refused_total{camera="front"} 12)",
+           R"(miharu_live_packets_dropped_total{camera="front"} 13)",
+           R"(miharu_live_pictures_skipped_total{camera="front"} 14)",
+           R"(miharu_live_packets_nacked_total{camera="front"} 15)",
+           R"(miharu_live_key_frame_requests_total{camera="front"} 16)",
+           R"(miharu_live_packets_lost_total{camera="front"} 17)",
+           R"(# TYPE miharu_live_round_trip_seconds histogram)",
+           R"(miharu_live_round_trip_seconds_bucket{camera="front",le="0.001"} 1)",
+           R"(miharu_live_round_trip_seconds_bucket{camera="front",le="0.1"} 1)",
+           R"(miharu_live_round_trip_seconds_bucket{camera="front",le="0.25"} 3)",
+           R"(miharu_live_round_trip_seconds_bucket{camera="front",le="2.5"} 3)",
+           R"(miharu_live_round_trip_seconds_bucket{camera="front",le="+Inf"} 4)",
+           R"(miharu_live_round_trip_seconds_count{camera="front"} 4)",
+           R"(miharu_live_round_trip_seconds_sum{camera="front"} 9.3759765625)",
+           R"(miharu_live_first_frame_seconds_bucket{camera="front",le="0.05"} 0)",
+           R"(miharu_live_first_frame_seconds_bucket{camera="front",le="0.1"} 1)",
+           R"(miharu_live_first_frame_seconds_count{camera="back"} 0)",
+           R"(miharu_live_sessions_refused_total{limit="all"} 1)",
+           R"(miharu_live_sessions_refused_total{limit="user"} 2)",
+           R"(miharu_live_handover_dropped_total 3)",
+           R"(miharu_live_objects{kind="sessions"} 3)",
+           R"(miharu_live_objects{kind="units"} 50)",
+       }) {
+    EXPECT_THAT(text, HasSubstr(std::string(line) + "\n"));
+  }
+}
+
 TEST(Metrics, WithoutCamerasThereIsTheServer) {
   const std::string text = metrics_text({}, {}, {});
   EXPECT_THAT(text, HasSubstr("miharu_http_connections 0"));
   EXPECT_THAT(text, Not(HasSubstr("camera=")));
+  EXPECT_THAT(text, Not(HasSubstr("miharu_live_")));
 }
 
 TEST(Metrics, Readiness) {

@@ -66,6 +66,7 @@ class Sessions final : public webrtc::SessionService {
     done({});
   }
   void list(std::function<void(std::vector<SessionInfo>)> done) override { done(infos); }
+  void metrics(std::function<void(webrtc::LiveMetrics)> done) override { done({}); }
 
   std::vector<std::string> asked;
   std::optional<base::Error> error;
@@ -305,6 +306,11 @@ TEST_F(WhepTest, Lists) {
   mine.state = "live";
   mine.since = kNow;
   mine.round_trip_ms = 12.5;
+  mine.retransmitted = 8;
+  mine.lost = 9;
+  mine.loss = 0.25;
+  mine.dropped = 10;
+  mine.skipped = 11;
   mine.packets = 7;
   SessionInfo other = mine;
   other.id = "other";
@@ -321,6 +327,11 @@ TEST_F(WhepTest, Lists) {
   EXPECT_EQ(all[0].at("since"), "2026-11-21T03:00:00.000Z");
   EXPECT_EQ(all[0].at("round_trip_ms").as_double(), 12.5);
   EXPECT_EQ(all[0].at("packets").to_number<int>(), 7);
+  EXPECT_EQ(all[0].at("retransmitted").to_number<int>(), 8);
+  EXPECT_EQ(all[0].at("lost").to_number<int>(), 9);
+  EXPECT_EQ(all[0].at("loss").as_double(), 0.25);
+  EXPECT_EQ(all[0].at("dropped").to_number<int>(), 10);
+  EXPECT_EQ(all[0].at("skipped").to_number<int>(), 11);
 
   // Who may only watch sees that there are others, not who and where, and cannot end them.
   const auto some = boost::json::parse(body_of(ask("GET", "/api/v1/sessions", front))).as_array();

@@ -12,6 +12,7 @@ from harness import Miharu, demo_url
 from whep import FRAGMENT, SDP, answered, ask, attribute, credentials, fragment, offer
 
 SECRET = "north-remembers"
+MAX_SESSIONS_OF_USER = 1000
 STUN, TURN = "stun:127.0.0.1:9", "turn:turn.example.org:3478?transport=udp"
 CANDIDATE = "a=candidate:1 1 udp 2130706431 127.0.0.1 {} typ host"
 
@@ -229,6 +230,33 @@ def test_credentials_are_asked_for(server, whep):
     past = server.token("front", "playback")
     assert whep("/whep/front", body=offer(), Content_Type=SDP, token=past).status == 403
     assert whep(at, "DELETE", token=server.front).status == 200
+
+
+def test_a_user_has_so_many_sessions_and_others_have_theirs(server, tmp_path):
+    """docs/limits.md. On a miharu of its own, since the sessions stay for 30 s."""
+    with Miharu(tmp_path, {"front": demo_url()}) as crowded:
+        greedy, modest = crowded.token("front", "live"), crowded.token("front", "live")
+        answered(crowded, "front", modest)
+        wanted = offer()
+
+        def post(token):
+            return ask(crowded.address + "/whep/front", "POST", wanted, Content_Type=SDP, Authorization=f"Bearer {token}")
+        made = [post(greedy) for _ in range(MAX_SESSIONS_OF_USER)]
+        assert {each.status for each in made} == {201}
+        refused = post(greedy)
+        assert refused.status == 429 and int(refused.headers["Retry-After"]) > 0
+        assert f"{MAX_SESSIONS_OF_USER} live views" in json.loads(refused.text)["detail"]
+        in_json = ask(crowded.address + "/offer", "POST", json.dumps({"sdp": wanted}), Content_Type="application/json",
+                      Authorization=f"Bearer {greedy}")
+        assert in_json.status == 429 and int(in_json.headers["Retry-After"]) > 0
+        assert post(modest).status == 201
+        told = crowded.request("/metrics")[2].decode()
+        assert 'miharu_live_sessions_refused_total{limit="user"} 2\n' in told
+        assert f'miharu_live_viewers{{camera="front",state="connecting"}} {MAX_SESSIONS_OF_USER + 1}\n' in told
+        # One that leaves makes room for one.
+        assert ask(crowded.address + made[0].headers["Location"], "DELETE", Authorization=f"Bearer {greedy}").status == 200
+        assert post(greedy).status == 201
+        assert post(greedy).status == 429
 
 
 def test_the_token_may_stand_in_the_path(server, whep):

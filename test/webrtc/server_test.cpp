@@ -29,7 +29,6 @@ class ServerTest : public testing::Test {
  protected:
   void SetUp() override {
     for (auto* loop : {&control, &camera, &first, &second}) loop->start();
-    ServerOptions options;
     options.loopback = true;
     server = std::make_unique<Server>(options, control, std::vector<net::EventLoop*>{&first, &second}, clock);
     const auto started = server->start();
@@ -70,10 +69,11 @@ class ServerTest : public testing::Test {
     return time;
   }
 
-  base::Result<SessionAnswer> create(const std::string& offer, const std::string& name = "yard") {
+  base::Result<SessionAnswer> create(const std::string& offer, const std::string& name = "yard",
+                                     const std::string& user = "someone") {
     std::promise<base::Result<SessionAnswer>> answer;
     control.post([&] {
-      server->create(name, "someone", offer,
+      server->create(name, user, offer,
                      [&](base::Result<SessionAnswer> made) { answer.set_value(std::move(made)); });
     });
     return answer.get_future().get();
@@ -99,6 +99,11 @@ class ServerTest : public testing::Test {
         [&] { server->list([&](std::vector<SessionInfo> found) { all.set_value(std::move(found)); }); });
     return all.get_future().get();
   }
+  LiveMetrics metrics() {
+    std::promise<LiveMetrics> all;
+    control.post([&] { server->metrics([&](LiveMetrics found) { all.set_value(std::move(found)); }); });
+    return all.get_future().get();
+  }
   // An offer, its answer, checks, handshake.
   void connect(TestViewer& viewer) {
     const auto answer = create(viewer.offer());
@@ -112,11 +117,13 @@ class ServerTest : public testing::Test {
     // Twice: what one thread told the other is done then.
     (void)server->census();
     EXPECT_EQ(server->census(), ViewerCensus());
+    EXPECT_EQ(server->known_sessions(), 0U);
     camera.run_and_wait([] {});
     EXPECT_EQ(stream.use_count(), 2) << "only the server's and ours";
     EXPECT_TRUE(list().empty());
   }
 
+  ServerOptions options;
   JumpingClock clock;
   net::EventLoop control{"control"};
   net::EventLoop camera{"camera"};
@@ -228,6 +235,91 @@ TEST_F(ServerTest, ReportsNacksAndKeyFrameRequestsAreHeard) {
   const size_t half = packets.size() / 2;
   EXPECT_EQ(base::to_hex(packets[half].payload), base::to_hex(packets[0].payload));
   EXPECT_GT(static_cast<int32_t>(packets[half].timestamp - packets[half - 1].timestamp), 0);
+}
+
+TEST_F(ServerTest, WhatIsCountedOutlivesTheViewer) {
+  play(base::ByteVector(160));
+  show(2);
+  ViewerTotals while_here;
+  {
+    TestViewer viewer;
+    connect(viewer);
+    ASSERT_TRUE(viewer.wait([&] { return viewer.pictures() == 2 && viewer.reports.size() == 2; }));
+    play(base::ByteVector(160));
+    ASSERT_TRUE(viewer.wait([&] { return !viewer.of_type(0).empty(); }));
+    const ReceivedRtp lost = viewer.of_type(96).at(2);
+    // RFC 3550 6.4.1: what was 7 of 100 ms away when it went out, and lay there for 50 ms.
+    const auto last_sr = static_cast<uint32_t>(viewer.reports.at(0).ntp >> 16);
+    viewer.blocks = {{lost.ssrc, 64, 17, 0, 0, last_sr, 65536 / 20}};
+    clock.jump(milliseconds(120));
+    viewer.send_nack(lost.ssrc, lost.sequence);
+    ASSERT_TRUE(viewer.wait([&] { return !viewer.of_type(97).empty(); }));
+    EXPECT_GE(list().at(0).round_trip_ms, 70);
+    EXPECT_EQ(list().at(0).loss, 0.25);
+    // Fewer than before: they came late. One that would have been sent in the future tells nothing.
+    viewer.blocks = {{lost.ssrc, 0, 3, 0, 0, last_sr + (100U << 16), 0}};
+    viewer.send_pli(lost.ssrc);
+    ASSERT_TRUE(viewer.wait([&] { return metrics().cameras["yard"].totals.key_frame_requests == 1; }));
+    EXPECT_EQ(list().at(0).lost, 3U);
+
+    const LiveMetrics now = metrics();
+    EXPECT_EQ(now.cameras.at("yard").by_state, (std::map<std::string, size_t>{{"live", 1}}));
+    while_here = now.cameras.at("yard").totals;
+    EXPECT_EQ(while_here.sessions, 1U);
+    EXPECT_EQ(while_here.packets, viewer.rtp.size());
+    size_t bytes = 0;
+    for (const ReceivedRtp& each : viewer.rtp) bytes += 12 + each.payload.size() + kMaxTagBytes;
+    EXPECT_EQ(while_here.bytes, bytes);
+    EXPECT_EQ(while_here.retransmitted, 1U);
+    EXPECT_EQ(while_here.packets_asked_again, 1U);
+    EXPECT_EQ(while_here.lost, 17U);
+    EXPECT_EQ(while_here.dropped, 0U);
+    const auto count = [](const auto& histogram, double from) {
+      uint64_t all = 0;
+      for (size_t i = 0; i < histogram.counts.size(); ++i) {
+        if (i == histogram.bounds.size() || histogram.bounds[i] > from) all += histogram.counts[i];
+      }
+      return all;
+    };
+    EXPECT_EQ(count(while_here.round_trip, 0), 1U);
+    EXPECT_EQ(count(while_here.round_trip, 0.05), 1U);
+    EXPECT_GE(while_here.round_trip.sum, 0.07);
+    EXPECT_EQ(count(while_here.first_frame, 0), 1U);
+    EXPECT_GT(while_here.first_frame.sum, 0);
+    ASSERT_TRUE(end(id));
+  }
+  expect_nothing_left();
+  // Without viewers no picture is packetized; this one takes the place of what was.
+  show(1);
+  const LiveMetrics after = metrics();
+  EXPECT_TRUE(after.cameras.at("yard").by_state.empty());
+  const ViewerTotals& left = after.cameras.at("yard").totals;
+  EXPECT_EQ(left.sessions, 1U);
+  EXPECT_EQ(left.packets, while_here.packets);
+  EXPECT_EQ(left.bytes, while_here.bytes);
+  EXPECT_EQ(left.round_trip.counts, while_here.round_trip.counts);
+  EXPECT_EQ(left.first_frame.counts, while_here.first_frame.counts);
+  for (const auto& [kind, objects] : after.objects) EXPECT_EQ(objects, 0U) << kind;
+}
+
+TEST_F(ServerTest, WhatExistsIsCounted) {
+  show(2);
+  TestViewer viewer;
+  connect(viewer);
+  ASSERT_TRUE(viewer.wait([&] { return viewer.pictures() == 2; }));
+  std::map<std::string_view, size_t> objects;
+  for (const auto& [kind, count] : metrics().objects) objects[kind] = count;
+  // DTLS and a sender are the viewer's, too.
+  EXPECT_EQ(objects, (std::map<std::string_view, size_t>{{"known_sessions", 1},
+                                                         {"sessions", 1},
+                                                         {"ufrags", 1},
+                                                         {"paths", 2},
+                                                         {"watched_cameras", 1},
+                                                         {"feeds", 1},
+                                                         {"dtls", 2},
+                                                         {"srtp_senders", 1},
+                                                         {"srtcp_receivers", 1},
+                                                         {"units", 2}}));
 }
 
 TEST_F(ServerTest, WhoIsNotHeardOfForThirtySecondsIsGone) {
@@ -459,6 +551,53 @@ TEST_F(ServerTest, OffersThatCannotBeAnsweredSayWhy) {
   vp8.replace(vp8.find("H264/90000"), 10, "VP8/90000");
   EXPECT_EQ(create(vp8).error().code, base::Errc::kUnsupported);
   EXPECT_EQ(server->census(), ViewerCensus());
+}
+
+class CrowdedServerTest : public ServerTest {
+ protected:
+  CrowdedServerTest() {
+    options.max_sessions = 4;
+    options.max_sessions_of_user = 3;
+  }
+};
+
+TEST_F(CrowdedServerTest, AUserWhoHasAllThatHeMayKeepsNobodyOut) {
+  show(1);
+  const TestViewer viewer;
+  std::vector<std::string> ids;
+  for (int i = 0; i < 3; ++i) ids.push_back(create(viewer.offer(), "yard", "greedy").value().id);
+  const auto refused = create(viewer.offer(), "yard", "greedy");
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, base::Errc::kStalled);
+  EXPECT_NE(refused.error().text.find("3 live views are open with these credentials"), std::string::npos)
+      << refused.error().text;
+  EXPECT_TRUE(create(viewer.offer(), "yard", "modest"));
+  EXPECT_EQ(metrics().refused_of_user, 1U);
+  EXPECT_EQ(metrics().refused_in_all, 0U);
+
+  ASSERT_TRUE(end(ids.at(0)));
+  EXPECT_TRUE(create(viewer.offer(), "yard", "greedy"));
+}
+
+TEST_F(CrowdedServerTest, BeyondTheLimitNobodyComesUntilOneHasLeft) {
+  show(1);
+  const TestViewer viewer;
+  // Where nobody signs in, users have no names and share no limit of one user.
+  for (int i = 0; i < 4; ++i) ASSERT_TRUE(create(viewer.offer(), "yard", ""));
+  for (const char* user : {"", "someone"}) {
+    const auto refused = create(viewer.offer(), "yard", user);
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code, base::Errc::kStalled);
+    EXPECT_NE(refused.error().text.find("4 live views are open"), std::string::npos) << refused.error().text;
+  }
+  EXPECT_EQ(metrics().refused_in_all, 2U);
+  EXPECT_EQ(server->census().sessions, 4U);
+  // They never came: the places are free again when they are forgotten, without a request that ends them.
+  clock.jump(seconds(31));
+  TestViewer waiting;
+  ASSERT_TRUE(waiting.wait([&] { return server->census().sessions == 0; }));
+  EXPECT_EQ(server->known_sessions(), 0U);
+  EXPECT_TRUE(create(viewer.offer(), "yard", ""));
 }
 
 }  // namespace
