@@ -5,6 +5,9 @@
 #include <fmt/format.h>
 #include <boost/json.hpp>
 
+#include "api/playlists.h"
+#include "api/router.h"
+
 namespace miharu::api {
 namespace {
 
@@ -174,6 +177,17 @@ std::string to_json(const Timeline& timeline) {
   }
   root["undecodable"] = timeline.undecodable;
   return boost::json::serialize(root);
+}
+
+net::HttpResponse timeline_response(const net::HttpRequest& request, const Access& access,
+                                    std::string_view camera, store::Catalog& catalog,
+                                    const record::GapLog* gaps, UtcTime now) {
+  const auto interval = parse_interval(request, now);
+  if (!interval) return problem_of(interval.error());
+  const auto allowed = clamp(access, *interval);
+  if (!allowed) return net::problem(403, "your credentials do not reach into this interval");
+  const auto timeline = make_timeline(catalog, gaps, camera, allowed->from, allowed->to, now);
+  return timeline ? json_response(200, to_json(*timeline)) : problem_of(timeline.error());
 }
 
 }  // namespace miharu::api

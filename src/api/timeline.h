@@ -4,7 +4,9 @@
 #include <string>
 #include <vector>
 
+#include "api/auth/rights.h"
 #include "base/clock.h"
+#include "net/http.h"
 #include "record/gap_log.h"
 #include "store/catalog.h"
 
@@ -43,5 +45,9 @@ base::Result<Timeline> make_timeline(store::Catalog& catalog, const record::GapL
                                      std::string_view camera, base::UtcTime from, base::UtcTime to,
                                      base::UtcTime now);
 std::string to_json(const Timeline& timeline);
+// GET /api/v1/cameras/{camera}/timeline?from=&to=, held to what `access` allows. Blocking.
+net::HttpResponse timeline_response(const net::HttpRequest& request, const Access& access,
+                                    std::string_view camera, store::Catalog& catalog,
+                                    const record::GapLog* gaps, base::UtcTime now);
 
 }  // namespace miharu::api

@@ -11,6 +11,7 @@
 
 #include "api/timeline.h"
 #include "app/commands.h"
+#include "app/store_access.h"
 #include "base/file.h"
 #include "record/camera_writer.h"
 #include "record/export.h"
@@ -28,11 +29,7 @@ void watch_interrupt() {
 }
 
 base::Result<std::unique_ptr<store::DirectoryStore>> open_store(const StoreArguments& where) {
-  const std::filesystem::path path =
-      where.store.empty() ? where.data / "store" : std::filesystem::path(where.store);
-  if (where.store.starts_with("s3://"))
-    return base::fail(base::Errc::kUnsupported, "buckets cannot be read yet; give a directory as --store");
-  return store::DirectoryStore::open(path, store::DirectoryStore::Open::kExisting);
+  return app::open_store(where.store.empty() ? (where.data / "store").string() : where.store);
 }
 
 struct Interval {

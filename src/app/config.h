@@ -25,6 +25,9 @@ struct Endpoint {
   std::string address = "0.0.0.0";  // IPv4, or IPv6 without brackets
   uint16_t port = 8080;
   [[nodiscard]] bool is_loopback() const;
+  [[nodiscard]] std::string to_string() const;  // "127.0.0.1:8080", "[::1]:8080"
+  // How somebody on this machine reaches it: the host of a URL.
+  [[nodiscard]] std::string url_host() const;
   bool operator==(const Endpoint&) const = default;
 };
 

@@ -219,6 +219,16 @@ Status check_ice_url(std::string_view text, std::string_view scheme) {
   return fail(Errc::kInvalid, fmt::format("must be {0}:HOST:PORT or {0}s:HOST:PORT", scheme));
 }
 
+std::string Endpoint::to_string() const {
+  return address.find(':') == std::string::npos ? fmt::format("{}:{}", address, port)
+                                                : fmt::format("[{}]:{}", address, port);
+}
+
+std::string Endpoint::url_host() const {
+  if (address == "0.0.0.0" || address == "::") return "localhost";
+  return address.find(':') == std::string::npos ? address : "[" + address + "]";
+}
+
 bool Endpoint::is_loopback() const {
   return address == "::1" || address.starts_with("127.");
 }

@@ -193,12 +193,18 @@ class Catalog::Impl {
       std::string name = prefix.substr(4, prefix.size() - 5);
       if (check_camera_name(name)) names.push_back(std::move(name));
     }
+    std::ranges::sort(names);  // their folders sort with the '/' behind them
     return names;
   }
 
   base::Result<CatalogEntryPtr> oldest(std::string_view camera) {
     if (auto checked = check_camera_name(camera); !checked) return tl::unexpected(std::move(checked.error()));
-    return oldest_below(camera, fmt::format("rec/{}/", camera), 0);
+    return outermost_below(camera, fmt::format("rec/{}/", camera), 0, End::kOldest);
+  }
+
+  base::Result<CatalogEntryPtr> newest(std::string_view camera) {
+    if (auto checked = check_camera_name(camera); !checked) return tl::unexpected(std::move(checked.error()));
+    return outermost_below(camera, fmt::format("rec/{}/", camera), 0, End::kNewest);
   }
 
  private:
@@ -229,11 +235,16 @@ class Catalog::Impl {
     return CatalogEntryPtr();
   }
 
-  base::Result<CatalogEntryPtr> oldest_below(std::string_view camera, const std::string& prefix,
-                                             unsigned depth) {
+  enum class End : uint8_t { kOldest, kNewest };
+  base::Result<CatalogEntryPtr> outermost_below(std::string_view camera, const std::string& prefix,
+                                                unsigned depth, End end) {
     const bool leaf = depth == kHourDepth;
     auto listing = store_.list(prefix, !leaf);
     if (!listing) return tl::unexpected(std::move(listing.error()));
+    if (end == End::kNewest) {
+      std::ranges::reverse(listing->objects);
+      std::ranges::reverse(listing->prefixes);
+    }
     if (leaf) {
       for (ListedObject& object : listing->objects) {
         if (auto entry = decode(object.key, camera))
@@ -242,7 +253,7 @@ class Catalog::Impl {
       return CatalogEntryPtr();
     }
     for (const std::string& below : listing->prefixes) {
-      auto entry = oldest_below(camera, below, depth + 1);
+      auto entry = outermost_below(camera, below, depth + 1, end);
       if (!entry || *entry != nullptr) return entry;
     }
     return CatalogEntryPtr();
@@ -344,6 +355,9 @@ base::Result<std::vector<std::string>> Catalog::cameras() {
 }
 base::Result<CatalogEntryPtr> Catalog::oldest(std::string_view camera) {
   return impl_->oldest(camera);
+}
+base::Result<CatalogEntryPtr> Catalog::newest(std::string_view camera) {
+  return impl_->newest(camera);
 }
 
 }  // namespace miharu::store

@@ -67,6 +67,8 @@ class Catalog {
   base::Result<std::vector<std::string>> cameras();  // names of the cameras that have a recording, sorted
   // The finished object with the earliest start. Null when there is none.
   base::Result<CatalogEntryPtr> oldest(std::string_view camera);
+  // The finished object with the latest start. Null when there is none.
+  base::Result<CatalogEntryPtr> newest(std::string_view camera);
 
  private:
   class Impl;

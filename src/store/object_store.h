@@ -48,6 +48,8 @@ class ObjectStore {
   virtual base::Result<base::ByteVector> get(std::string_view key, uint64_t offset, uint64_t length) = 0;
   virtual base::Status put(std::string_view key,
                            base::ByteView bytes) = 0;  // creates; kExists if it is there
+  // Creates or replaces, all or nothing: lists of users and tokens, never a recording.
+  virtual base::Status replace(std::string_view key, base::ByteView bytes) = 0;
   virtual base::Status remove(std::string_view key) = 0;
 };
 

@@ -1,0 +1,18 @@
+// Where commands find a store, and the key that signs for it.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include "store/directory_store.h"
+
+namespace miharu::app {
+
+// A directory that is a store already.
+base::Result<std::unique_ptr<store::DirectoryStore>> open_store(const std::string& where);
+
+// The file that MIHARU_TOKEN_KEY_FILE names: the signing key of `serve`, which is never a recorder's.
+base::Result<std::filesystem::path> token_key_file();
+
+}  // namespace miharu::app
