@@ -1,6 +1,6 @@
 // Media over HTTP by lasting addresses, finished or growing: chunks and initialization parts. That the camera
-// may be asked for was decided before (router.h); here every byte is held to the interval that the credentials
-// allow. A chunk that overlaps it may be fetched.
+// may be asked for was decided before (router.h); here every byte is held to the interval that the
+// credentials allow. A chunk that overlaps it may be fetched.
 #pragma once
 
 #include <string>

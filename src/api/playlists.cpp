@@ -71,12 +71,11 @@ net::HttpResponse Playlists::interval(const net::HttpRequest& request, const Acc
 
 net::HttpResponse Playlists::playlist(const net::HttpRequest& request, std::string text,
                                       std::string_view cache_key) {
-  std::string etag =
-      fmt::format("\"{:08x}-{:x}\"", base::crc32c(0, base::as_bytes(text)), text.size());
+  std::string etag = fmt::format("\"{:08x}-{:x}\"", base::crc32c(0, base::as_bytes(text)), text.size());
   if (accepts_gzip(request)) {
-    const auto built = std::make_shared<const Cached>(
-        Cached{std::string(cache_key), clock_.steady(), std::move(etag),
-               std::make_shared<const std::string>(gzip(text, kGzipLevel))});
+    const auto built =
+        std::make_shared<const Cached>(Cached{std::string(cache_key), clock_.steady(), std::move(etag),
+                                              std::make_shared<const std::string>(gzip(text, kGzipLevel))});
     keep(built);
     return send(request, *built);
   }

@@ -141,8 +141,7 @@ int user_command(const AccessArguments& where, const std::string& verb, const st
   }
   bool made = false;
   const std::string password = read_or_make_password(made);
-  const auto done =
-      verb == "add" ? access.add_user(name, password) : access.set_password(name, password);
+  const auto done = verb == "add" ? access.add_user(name, password) : access.set_password(name, password);
   if (!done) return report_error(done.error());
   fmt::print("{} {}\n", name, verb == "add" ? "may sign in" : "has a new password");
   if (made) fmt::print("Password (shown this once): {}\n", password);
@@ -197,8 +196,7 @@ int token_command(const AccessArguments& where, const std::string& verb, const T
   }
   const auto key = access.key();
   if (!key) return report_error(key.error());
-  if (auto added = access.add_token(claims, now); !added)
-    return report_error(added.error());
+  if (auto added = access.add_token(claims, now); !added) return report_error(added.error());
   fmt::print("{}\n", key->sign(claims));
   fmt::print(stderr,
              "Token {} is valid until {}. Players take it in the address: "

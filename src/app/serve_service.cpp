@@ -102,20 +102,21 @@ void ServeService::add_routes() {
 }
 
 void ServeService::add_camera_routes() {
-  router_->add("GET", "/api/v1/cameras", Need::signed_in(),
-               [this](const RequestContext& context, const Exchange& exchange) {
-                 const auto cameras = cameras_json(context.access);
-                 exchange->respond(cameras ? api::json_response(200, *cameras)
-                                           : api::problem_of(cameras.error()));
-               });
+  router_->add(
+      "GET", "/api/v1/cameras", Need::signed_in(),
+      [this](const RequestContext& context, const Exchange& exchange) {
+        const auto cameras = cameras_json(context.access);
+        exchange->respond(cameras ? api::json_response(200, *cameras) : api::problem_of(cameras.error()));
+      });
   router_->add(
       "GET", "/api/v1/cameras/{camera}/timeline", Need::of(Right::kPlayback),
       [this](const RequestContext& context, const Exchange& exchange) {
         exchange->respond(api::timeline_response(context.request, context.access, context.param("camera"),
                                                  catalog_, nullptr, clock_.utc()));
       });
-  for (const auto& [path, list] : {std::pair("/hls/{camera}/vod.m3u8", api::Playlists::List::kChunks),
-                                   std::pair("/hls/{camera}/iframe.m3u8", api::Playlists::List::kKeyFrames)}) {
+  for (const auto& [path, list] :
+       {std::pair("/hls/{camera}/vod.m3u8", api::Playlists::List::kChunks),
+        std::pair("/hls/{camera}/iframe.m3u8", api::Playlists::List::kKeyFrames)}) {
     router_->add("GET", path, Need::of(Right::kPlayback),
                  [this, list = list](const RequestContext& context, const Exchange& exchange) {
                    exchange->respond(playlists_.interval(context.request, context.access,
@@ -147,8 +148,9 @@ void ServeService::add_refusals() {
   refuse("GET", "/hls/{camera}/init/{file}", live);
   refuse("GET", "/api/v1/sessions", live);
   refuse("GET", "/api/v1/events", "ask for the timeline instead: this server does not learn of changes");
-  refuse("GET", "/api/v1/cameras/{camera}/export.mp4",
-         "exports are made by the command line: miharu export CAMERA --from T --to T --store STORE -o FILE.mp4");
+  refuse(
+      "GET", "/api/v1/cameras/{camera}/export.mp4",
+      "exports are made by the command line: miharu export CAMERA --from T --to T --store STORE -o FILE.mp4");
   refuse("GET", "/api/v1/cameras/{camera}/snapshot.jpg",
          "pictures are to be had from the page: play the time, or use miharu export");
   for (const std::string_view path : {"/api/v1/users/{rest*}", "/api/v1/tokens/{rest*}"}) {

@@ -1,5 +1,5 @@
-// The web server of `miharu serve`: page, playback, timeline and sign-in over a store that somebody else writes.
-// It keeps nothing: any number of them may serve one store.
+// The web server of `miharu serve`: page, playback, timeline and sign-in over a store that somebody else
+// writes. It keeps nothing: any number of them may serve one store.
 #pragma once
 
 #include <atomic>

@@ -109,7 +109,8 @@ void WebService::stop() {
 
 std::string WebService::address() const {
   return fmt::format("{}://{}:{}/", config_.server.tls_cert.empty() ? "http" : "https",
-                     config_.server.listen.url_host(), server_ ? server_->port() : config_.server.listen.port);
+                     config_.server.listen.url_host(),
+                     server_ ? server_->port() : config_.server.listen.port);
 }
 
 void WebService::add_routes() {
@@ -178,12 +179,12 @@ void WebService::add_playback_routes() {
   router_->add("GET", "/hls/{camera}/vod.m3u8", Need::of(Right::kPlayback),
                [this, camera_of](const RequestContext& context, const Exchange& exchange) {
                  exchange->respond(playlists_.interval(context.request, context.access, camera_of(context),
-                                                      api::Playlists::List::kChunks));
+                                                       api::Playlists::List::kChunks));
                });
   router_->add("GET", "/hls/{camera}/iframe.m3u8", Need::of(Right::kPlayback),
                [this, camera_of](const RequestContext& context, const Exchange& exchange) {
                  exchange->respond(playlists_.interval(context.request, context.access, camera_of(context),
-                                                      api::Playlists::List::kKeyFrames));
+                                                       api::Playlists::List::kKeyFrames));
                });
   router_->add("GET", "/hls/{camera}/live.m3u8", Need::now(Right::kLive),
                [this, camera_of](const RequestContext& context, const Exchange& exchange) {

@@ -47,7 +47,7 @@ class PlaybackTest : public ::testing::TestWithParam<store::Container> {
   net::HttpResponse vod(nanoseconds from, nanoseconds to, const Access& access = user(),
                         net::HttpHeaders headers = {}) {
     return playlists_.interval(request(between(from, to), std::move(headers)), access, "front",
-                              Playlists::List::kChunks);
+                               Playlists::List::kChunks);
   }
   net::HttpResponse chunk(const record::RecentChunk& chunk, const Access& access = user(),
                           net::HttpHeaders headers = {}) {
@@ -75,7 +75,7 @@ TEST_P(PlaybackTest, AnIntervalIsAPlaylist) {
   EXPECT_THAT(text, HasSubstr("#EXT-X-ENDLIST"));
   EXPECT_THAT(text, HasSubstr("../../media/rec/front/"));
   const auto keys = playlists_.interval(request(between(seconds(2), seconds(9))), user(), "front",
-                                       Playlists::List::kKeyFrames);
+                                        Playlists::List::kKeyFrames);
   EXPECT_THAT(body_of(keys), HasSubstr("#EXT-X-I-FRAMES-ONLY"));
 }
 

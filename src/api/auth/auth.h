@@ -30,8 +30,8 @@ struct AuthOptions {
   AuthMode mode = AuthMode::kUsers;
   std::filesystem::path database;   // kUsers
   std::filesystem::path token_key;  // made when missing, except for kTokens
-  StoreAccess* store_access = nullptr;  // kTokens: must outlive it
   PasswordCost password_cost;
+  StoreAccess* store_access = nullptr;  // kTokens: must outlive the Auth
 };
 
 // Counts failures in a window of time. Bounded; thread-safe.
@@ -78,9 +78,9 @@ class Auth {
 
   [[nodiscard]] AuthMode mode() const { return options_.mode; }
   [[nodiscard]] const base::Clock& clock() const { return clock_; }
-  Users* users() { return users_.get(); }        // null without a database
+  Users* users() { return users_.get(); }                        // null without a database
   StoreAccess* store_access() { return options_.store_access; }  // null with a database
-  TokenList* tokens() { return tokens_.get(); }  // null without a database
+  TokenList* tokens() { return tokens_.get(); }                  // null without a database
   const TokenKey& key() const { return key_; }
   base::Result<Access> access_of_token(std::string_view token);
 

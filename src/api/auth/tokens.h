@@ -24,8 +24,8 @@ struct TokenClaims {
   std::optional<Interval> interval;
   base::UtcTime expires;
   // Of a session: who signed in, and when. Empty and 1970 for what was handed out.
-  std::string user;
-  base::UtcTime issued;
+  std::string user{};
+  base::UtcTime issued{};
 };
 
 // Immutable, thread-safe.
