@@ -101,6 +101,17 @@ int run_command_line(int argc, char** argv) {
     action = [] { return config_sample_command(); };
   });
 
+  CloudArguments cloud;
+  auto* cloud_sub = program.add_subcommand("cloud", "the bucket that recordings are copied to");
+  cloud_sub->require_subcommand(1);
+  auto* cloud_test_sub = cloud_sub->add_subcommand(
+      "test",
+      "try the bucket out: that uploading works, that the relay's key can do nothing else, clock and rate");
+  cloud_test_sub->add_option("--config", cloud.config, "miharu.toml (default: the one in this folder)");
+  cloud_test_sub->add_option("--data", cloud.data, "the data folder of `miharu run`")->capture_default_str();
+  cloud_test_sub->add_flag("--json", cloud.json, "one JSON object a line");
+  cloud_test_sub->callback([&] { action = [&] { return cloud_test_command(cloud); }; });
+
   AccessArguments access;
   const auto add_access_options = [&](CLI::App* sub) {
     auto* data = sub->add_option("--data", access.data, "the data folder of `miharu run`");

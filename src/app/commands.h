@@ -64,6 +64,13 @@ struct TokenArguments {
 };
 int token_command(const AccessArguments& where, const std::string& verb, const TokenArguments& arguments);
 
+struct CloudArguments {
+  std::filesystem::path config;  // empty: miharu.toml
+  std::filesystem::path data = "data";
+  bool json = false;
+};
+int cloud_test_command(const CloudArguments& arguments);
+
 // Prints "miharu: TEXT" to stderr; gives the exit status that fits the error.
 int report_error(const base::Error& error);
 
