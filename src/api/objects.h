@@ -1,6 +1,7 @@
 // GET /media/<key>: recorded objects as they are, with ranges.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <string_view>
 
@@ -22,5 +23,12 @@ net::HttpResponse out_of_interval();
 // An object that overlaps the interval of `access` may be fetched whole.
 net::HttpResponse object_response(const store::DirectoryStore& store, const net::HttpRequest& request,
                                   const Access& access, const std::string& key);
+
+// The same of a store that is elsewhere: its length is what its name says, its bytes are fetched as the
+// client takes them. `run` does blocking work on another thread. `store` must outlive the answer.
+using RunBlocking = std::function<void(std::function<void()>)>;
+net::HttpResponse object_response(store::ObjectStore& store, const RunBlocking& run,
+                                  const net::HttpRequest& request, const Access& access,
+                                  const std::string& key);
 
 }  // namespace miharu::api

@@ -31,7 +31,7 @@ class Playlists {
   static constexpr base::seconds kCacheFor{10};
 
   // Both must outlive it.
-  Playlists(store::Catalog& catalog, const base::Clock& clock) : catalog_(catalog), clock_(clock) {}
+  Playlists(store::Footage& catalog, const base::Clock& clock) : catalog_(catalog), clock_(clock) {}
 
   enum class List : uint8_t { kChunks, kKeyFrames };
   net::HttpResponse interval(const net::HttpRequest& request, const Access& access, const std::string& camera,
@@ -49,7 +49,7 @@ class Playlists {
   void keep(std::shared_ptr<const Cached> built);
   static net::HttpResponse send(const net::HttpRequest& request, const Cached& cached);
 
-  store::Catalog& catalog_;
+  store::Footage& catalog_;
   const base::Clock& clock_;
   std::mutex mutex_;                                // guards what follows
   std::list<std::shared_ptr<const Cached>> cache_;  // latest first

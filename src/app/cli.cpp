@@ -51,7 +51,7 @@ int run_command_line(int argc, char** argv) {
 
   ServeArguments serve;
   auto* serve_sub = program.add_subcommand("serve", "playback over a store, as many of them as you like");
-  serve_sub->add_option("--store", serve.store, "the store's directory")->required();
+  serve_sub->add_option("--store", serve.store, "s3://bucket/prefix, or a store's directory")->required();
   serve_sub->add_option("--listen", serve.listen, "ADDR:PORT of the page")->capture_default_str();
   serve_sub->footer("MIHARU_TOKEN_KEY_FILE names the file of the signing key.");
   serve_sub->callback([&] { action = [&] { return serve_command(serve); }; });

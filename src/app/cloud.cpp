@@ -38,7 +38,7 @@ base::Result<std::string> relay_id(const Config::Cloud& cloud, const std::filesy
   return id;
 }
 
-base::Result<CloudAccess> make_cloud_access(const Config::Cloud& cloud, const std::filesystem::path& data) {
+base::Result<BucketAccess> make_bucket_access(const Config::Cloud& cloud) {
   s3::CredentialSources sources{cloud.credentials_file, cloud.profile, s3::process_variables()};
   const auto variable = [&sources](std::string_view name) { return sources.variable(name).value_or(""); };
   std::string endpoint = cloud.endpoint;
@@ -46,7 +46,7 @@ base::Result<CloudAccess> make_cloud_access(const Config::Cloud& cloud, const st
     if (endpoint.empty()) endpoint = variable(name);
   }
   const std::string region = cloud.region.empty() ? s3::load_region(sources) : cloud.region;
-  CloudAccess access;
+  BucketAccess access;
   auto bucket = s3::make_bucket(cloud.url, endpoint, region, cloud.addressing);
   if (!bucket) return tl::unexpected(std::move(bucket.error()).in("[cloud]"));
   access.bucket = std::move(*bucket);
@@ -58,10 +58,15 @@ base::Result<CloudAccess> make_cloud_access(const Config::Cloud& cloud, const st
     if (!tls) return tl::unexpected(std::move(tls.error()).in("[cloud]"));
     access.http.tls = std::move(*tls);
   }
-  auto relay = relay_id(cloud, data);
-  if (!relay) return tl::unexpected(relay.error());
-  access.relay = std::move(*relay);
   return access;
+}
+
+base::Result<CloudAccess> make_cloud_access(const Config::Cloud& cloud, const std::filesystem::path& data) {
+  auto bucket = make_bucket_access(cloud);
+  if (!bucket) return tl::unexpected(std::move(bucket.error()));
+  auto relay = relay_id(cloud, data);
+  if (!relay) return tl::unexpected(std::move(relay.error()));
+  return CloudAccess{std::move(*bucket), std::move(*relay)};
 }
 
 }  // namespace miharu::app

@@ -10,10 +10,12 @@
 
 namespace miharu::app {
 
-struct CloudAccess {
+struct BucketAccess {
   s3::Bucket bucket;
   s3::Credentials credentials;
   net::HttpClientOptions http;
+};
+struct CloudAccess : BucketAccess {
   std::string relay;  // its folder, without '/'
 };
 
@@ -21,6 +23,7 @@ struct CloudAccess {
 base::Result<std::string> relay_id(const Config::Cloud& cloud, const std::filesystem::path& data);
 // Errors say what to do. The environment: AWS_ACCESS_KEY_ID ..., AWS_PROFILE, AWS_REGION,
 // AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, AWS_CA_BUNDLE.
+base::Result<BucketAccess> make_bucket_access(const Config::Cloud& cloud);
 base::Result<CloudAccess> make_cloud_access(const Config::Cloud& cloud, const std::filesystem::path& data);
 
 }  // namespace miharu::app

@@ -63,7 +63,7 @@ class DatabaseLists final : public AccessLists {
 
 class StoreLists final : public AccessLists {
  public:
-  explicit StoreLists(std::unique_ptr<store::DirectoryStore> store)
+  explicit StoreLists(std::unique_ptr<store::ObjectStore> store)
       : store_(std::move(store)), admin_(*store_, base::system_clock()) {}
 
   base::Result<std::vector<api::User>> users() override {
@@ -92,7 +92,7 @@ class StoreLists final : public AccessLists {
   }
 
  private:
-  std::unique_ptr<store::DirectoryStore> store_;
+  std::unique_ptr<store::ObjectStore> store_;
   api::AccessAdmin admin_;
 };
 

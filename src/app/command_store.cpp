@@ -11,7 +11,6 @@
 
 #include "api/timeline.h"
 #include "app/commands.h"
-#include "app/store_access.h"
 #include "base/file.h"
 #include "record/camera_writer.h"
 #include "record/export.h"
@@ -29,7 +28,13 @@ void watch_interrupt() {
 }
 
 base::Result<std::unique_ptr<store::DirectoryStore>> open_store(const StoreArguments& where) {
-  return app::open_store(where.store.empty() ? (where.data / "store").string() : where.store);
+  if (where.store.starts_with("s3://")) {
+    return base::fail(base::Errc::kUnsupported,
+                      "this command reads directories so far; play a bucket with miharu serve --store");
+  }
+  const std::filesystem::path path =
+      where.store.empty() ? where.data / "store" : std::filesystem::path(where.store);
+  return store::DirectoryStore::open(path, store::DirectoryStore::Open::kExisting);
 }
 
 struct Interval {

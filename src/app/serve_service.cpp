@@ -8,7 +8,7 @@
 #include "api/auth/session_routes.h"
 #include "api/objects.h"
 #include "api/timeline.h"
-#include "app/config_values.h"
+#include "store/directory_store.h"
 
 namespace miharu::app {
 
@@ -18,14 +18,14 @@ using api::Need;
 using api::RequestContext;
 using api::Right;
 
-ServeService::ServeService(net::EventLoop& control, ServeOptions options, store::DirectoryStore& store,
+ServeService::ServeService(net::EventLoop& control, ServeOptions options, store::ObjectStore& store,
                            const base::Clock& clock)
     : control_(control),
       options_(std::move(options)),
       store_(store),
       clock_(clock),
-      catalog_(store, nullptr, clock),
-      playlists_(catalog_, clock),
+      footage_(store, clock),
+      playlists_(footage_, clock),
       access_(store, clock) {}
 
 ServeService::~ServeService() {
@@ -86,7 +86,7 @@ void ServeService::add_routes() {
         {200, {{"Content-Type", "text/plain"}, {"Cache-Control", "no-store"}}, std::string("alive\n")});
   });
   router_->add("GET", "/readyz", Need::nothing(), [this](const RequestContext&, const Exchange& exchange) {
-    if (auto cameras = catalog_.cameras(); !cameras)
+    if (auto cameras = footage_.cameras(); !cameras)
       return exchange->respond(net::problem(503, "the store cannot be listed"));
     exchange->respond(
         {200, {{"Content-Type", "text/plain"}, {"Cache-Control", "no-store"}}, std::string("serving\n")});
@@ -112,7 +112,7 @@ void ServeService::add_camera_routes() {
       "GET", "/api/v1/cameras/{camera}/timeline", Need::of(Right::kPlayback),
       [this](const RequestContext& context, const Exchange& exchange) {
         exchange->respond(api::timeline_response(context.request, context.access, context.param("camera"),
-                                                 catalog_, nullptr, clock_.utc()));
+                                                 footage_, nullptr, clock_.utc()));
       });
   for (const auto& [path, list] :
        {std::pair("/hls/{camera}/vod.m3u8", api::Playlists::List::kChunks),
@@ -123,12 +123,23 @@ void ServeService::add_camera_routes() {
                                                          std::string(context.param("camera")), list));
                  });
   }
-  router_->add("GET", "/media/rec/{camera}/{rest*}", Need::of(Right::kPlayback),
-               [this](const RequestContext& context, const Exchange& exchange) {
-                 exchange->respond(api::object_response(
-                     store_, context.request, context.access,
-                     fmt::format("rec/{}/{}", context.param("camera"), context.param("rest"))));
-               });
+  add_media("/media/rec/{camera}/{rest*}");
+  add_media("/media/{relay}/rec/{camera}/{rest*}");
+}
+
+void ServeService::add_media(const std::string& pattern) {
+  router_->add(
+      "GET", pattern, Need::of(Right::kPlayback),
+      [this](const RequestContext& context, const Exchange& exchange) {
+        const std::string_view relay = context.param("relay");
+        const std::string key = fmt::format("{}{}rec/{}/{}", relay, relay.empty() ? "" : "/",
+                                            context.param("camera"), context.param("rest"));
+        if (const auto* directory = dynamic_cast<store::DirectoryStore*>(&store_)) {
+          return exchange->respond(api::object_response(*directory, context.request, context.access, key));
+        }
+        const auto run = [this](std::function<void()> work) { boost::asio::post(*pool_, std::move(work)); };
+        exchange->respond(api::object_response(store_, run, context.request, context.access, key));
+      });
 }
 
 // What only the relay can do, with the way that can.
@@ -160,13 +171,13 @@ void ServeService::add_refusals() {
 }
 
 base::Result<std::string> ServeService::cameras_json(const Access& access) {
-  const auto names = catalog_.cameras();
+  const auto names = footage_.cameras();
   if (!names) return tl::unexpected(names.error());
   boost::json::object root;
   boost::json::array& list = root["cameras"].emplace_array();
   for (const std::string& name : *names) {
     if (!api::may_at_some_time(access, name, Right::kPlayback)) continue;
-    const auto newest = catalog_.newest(name);
+    const auto newest = footage_.newest(name);
     if (!newest) return tl::unexpected(newest.error());
     boost::json::object camera;
     camera["name"] = name;

@@ -13,8 +13,8 @@
 #include "api/router.h"
 #include "app/config.h"
 #include "net/http_server.h"
-#include "store/catalog.h"
-#include "store/directory_store.h"
+#include "store/object_store.h"
+#include "store/relays.h"
 
 namespace miharu::app {
 
@@ -31,7 +31,7 @@ class ServeService {
   static constexpr unsigned kThreads = 8;
 
   // All must outlive it; `control` must run before start().
-  ServeService(net::EventLoop& control, ServeOptions options, store::DirectoryStore& store,
+  ServeService(net::EventLoop& control, ServeOptions options, store::ObjectStore& store,
                const base::Clock& clock);
   ~ServeService();
 
@@ -46,13 +46,14 @@ class ServeService {
   void add_camera_routes();
   void add_refusals();
   void handle(net::HttpRequest request, const std::shared_ptr<net::HttpExchange>& exchange);
+  void add_media(const std::string& pattern);
   base::Result<std::string> cameras_json(const api::Access& access);
 
   net::EventLoop& control_;
   const ServeOptions options_;
-  store::DirectoryStore& store_;
+  store::ObjectStore& store_;
   const base::Clock& clock_;
-  store::Catalog catalog_;
+  store::Relays footage_;
   api::Playlists playlists_;
   api::StoreAccess access_;
   std::unique_ptr<api::Auth> auth_;

@@ -2,12 +2,24 @@
 
 #include <cstdlib>
 
+#include "app/cloud.h"
+#include "store/bucket_store.h"
+#include "store/directory_store.h"
+
 namespace miharu::app {
 
-base::Result<std::unique_ptr<store::DirectoryStore>> open_store(const std::string& where) {
-  if (where.starts_with("s3://"))
-    return base::fail(base::Errc::kUnsupported, "buckets cannot be read yet; give a directory as --store");
-  return store::DirectoryStore::open(where, store::DirectoryStore::Open::kExisting);
+base::Result<std::unique_ptr<store::ObjectStore>> open_store(const std::string& where) {
+  if (where.starts_with("s3://")) {
+    Config::Cloud cloud;
+    cloud.url = where;
+    auto access = make_bucket_access(cloud);
+    if (!access) return tl::unexpected(std::move(access.error()).in("--store"));
+    return std::make_unique<store::BucketStore>(std::move(access->bucket), std::move(access->credentials),
+                                                std::move(access->http));
+  }
+  auto directory = store::DirectoryStore::open(where, store::DirectoryStore::Open::kExisting);
+  if (!directory) return tl::unexpected(std::move(directory.error()));
+  return std::move(*directory);
 }
 
 base::Result<std::filesystem::path> token_key_file() {

@@ -5,12 +5,13 @@
 #include <memory>
 #include <string>
 
-#include "store/directory_store.h"
+#include "store/object_store.h"
 
 namespace miharu::app {
 
-// A directory that is a store already.
-base::Result<std::unique_ptr<store::DirectoryStore>> open_store(const std::string& where);
+// "s3://bucket/prefix", with endpoint, region and credentials from the environment and the AWS files; or a
+// directory that is a store already. Errors say what to do.
+base::Result<std::unique_ptr<store::ObjectStore>> open_store(const std::string& where);
 
 // The file that MIHARU_TOKEN_KEY_FILE names: the signing key of `serve`, which is never a recorder's.
 base::Result<std::filesystem::path> token_key_file();

@@ -10,16 +10,17 @@ import urllib.request
 
 import pytest
 
+import bucket
 from harness import BINARY, CALLED_WRONGLY, COULD_NOT, DONE, Miharu, demo_url, frame_numbers, miharu, verify, wait_until
 
 
 @contextlib.contextmanager
-def serve(store, folder, key):
+def serve(store, folder, key, env=None):
     """Gives the address."""
     out = folder / "serve.out"
     with open(out, "wb") as stdout, open(folder / "serve.log", "ab") as stderr:
         process = subprocess.Popen([BINARY, "serve", "--store", store, "--listen", "127.0.0.1:0"], stdout=stdout, stderr=stderr,
-                                   env={**os.environ, "MIHARU_TOKEN_KEY_FILE": str(key)})
+                                   env={**os.environ, "MIHARU_TOKEN_KEY_FILE": str(key), **(env or {})})
 
     def address():
         assert process.poll() is None, (folder / "serve.log").read_text(encoding="utf-8")
@@ -58,14 +59,14 @@ def signing_key(tmp_path):
     return tmp_path / "serve.key"
 
 
-def token(stored, key, *arguments):
-    done = miharu("token", "create", *arguments, "--store", stored.store, env={"MIHARU_TOKEN_KEY_FILE": str(key)})
+def token(store, key, *arguments, env=None):
+    done = miharu("token", "create", *arguments, "--store", store, env={"MIHARU_TOKEN_KEY_FILE": str(key), **(env or {})})
     assert done.returncode == DONE, done.stderr
     return done.stdout.strip()
 
 
 def test_a_token_of_the_store_plays_all_that_is_recorded(stored, key, tmp_path):
-    allowed = token(stored, key, "demo", "--rights", "playback")
+    allowed = token(stored.store, key, "demo", "--rights", "playback")
     objects = stored.objects("demo")
     first, last = objects[0], objects[-1]
     with serve(stored.store, tmp_path, key) as address:
@@ -82,7 +83,7 @@ def test_a_token_of_the_store_plays_all_that_is_recorded(stored, key, tmp_path):
 
 
 def test_without_credentials_or_beyond_them_nothing_is_told(stored, key, tmp_path):
-    other = token(stored, key, "other", "--rights", "playback")
+    other = token(stored.store, key, "other", "--rights", "playback")
     with serve(stored.store, tmp_path, key) as address:
         for path in ("/api/v1/cameras", "/hls/demo/vod.m3u8?from=-1h", "/api/v1/cameras/demo/timeline?from=-1h",
                      f"/media/rec/demo/{stored.objects('demo')[0].path.name}"):
@@ -107,7 +108,7 @@ def test_what_a_recorder_knows_opens_nothing(stored, key, tmp_path):
 
 
 def test_a_revoked_token_stops_within_a_minute(stored, key, tmp_path):
-    allowed = token(stored, key, "demo", "--rights", "playback")
+    allowed = token(stored.store, key, "demo", "--rights", "playback")
     with serve(stored.store, tmp_path, key) as address:
         url = f"{address}/t/{allowed}/api/v1/cameras"
         assert get(url)[0] == 200
@@ -130,3 +131,76 @@ def test_mistakes_are_told_with_what_to_do(stored, tmp_path):
     assert done.returncode == CALLED_WRONGLY and "--listen" in done.stderr
     done = miharu("user", "remove", "nobody", "--store", stored.store)
     assert done.returncode == COULD_NOT and "there is no user nobody" in done.stderr
+
+
+@pytest.fixture(scope="module", name="gateway")
+def s3_server(tmp_path_factory):
+    with bucket.Store(tmp_path_factory.mktemp("bucket")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module", name="uploaded")
+def objects_in_the_bucket(stored, gateway):
+    """Every other object by another recorder: a replaced machine, whose cameras kept their names."""
+    objects = stored.objects("demo")
+    for number, item in enumerate(objects):
+        key = f"r{1 + number % 2}/{item.path.relative_to(stored.store)}"
+        gateway.client().upload_file(str(item.path), gateway.bucket, gateway.prefix + key)
+    return objects
+
+
+def keys_of(gateway, keys):
+    return {**gateway.environment(keys), "AWS_ENDPOINT_URL": gateway.endpoint, "AWS_REGION": "us-east-1"}
+
+
+def test_the_bucket_alone_is_enough(uploaded, gateway, key, tmp_path):
+    admin = keys_of(gateway, bucket.ROOT_KEYS)
+    allowed = token(gateway.url, key, "demo", "--rights", "playback", env=admin)
+    first, last = uploaded[0], uploaded[-1]
+    with serve(gateway.url, tmp_path, key, keys_of(gateway, bucket.READER_KEYS)) as address:
+        front = f"{address}/t/{allowed}"
+        status, text = get(f"{front}/hls/demo/vod.m3u8?from={first.start_ms}&to={last.start_ms}")
+        assert status == 200 and b"/media/r1/rec/demo/" in text and b"/media/r2/rec/demo/" in text
+        numbers = frame_numbers(f"{front}/hls/demo/vod.m3u8?from={first.start_ms}&to={last.start_ms}", quiet=False)
+        assert numbers == [number for item in uploaded[:-1] for number in frame_numbers(str(item.path))]
+        # Bytes of the bucket as they are: whole, and a range over the border of what is fetched at once.
+        path = next(line for line in text.decode().splitlines() if line.startswith("../../media/r1/")).removeprefix("../../")
+        whole = first.path.read_bytes()
+        assert get(f"{front}/{path}") == (200, whole)
+        assert get(f"{front}/{path}", {"Range": f"bytes=1000-{len(whole) - 2}"}) == (206, whole[1000:-1])
+        assert get(f"{front}/{path}", {"Range": f"bytes={len(whole)}-"})[0] == 416
+        assert get(f"{front}/{path[:-4]}")[0] == 404
+        assert json.loads(get(f"{front}/api/v1/cameras/demo/timeline?from=-1h")[1])["spans"]
+    # Everything was read with a key that can write nothing.
+    assert not [name for name in gateway.keys() if "/rec/" not in name and not name.startswith("auth/")]
+
+
+def test_users_of_a_bucket_are_made_by_who_may_write_to_it(uploaded, gateway, key, tmp_path):
+    refused = miharu("user", "add", "alice", "--store", gateway.url, stdin="correct horse\n", env=keys_of(gateway, bucket.READER_KEYS))
+    assert refused.returncode == COULD_NOT and "AccessDenied" in refused.stderr
+    done = miharu("user", "add", "alice", "--store", gateway.url, stdin="correct horse\n", env=keys_of(gateway, bucket.ROOT_KEYS))
+    assert done.returncode == DONE, done.stderr
+    assert b"correct horse" not in gateway.get("auth/users.json")
+    with serve(gateway.url, tmp_path, key, keys_of(gateway, bucket.READER_KEYS)) as address:
+        request = urllib.request.Request(f"{address}/api/v1/session", method="POST", headers={"Content-Type": "application/json"},
+                                         data=json.dumps({"user": "alice", "password": "correct horse"}).encode())
+        with urllib.request.urlopen(request, timeout=20) as response:
+            cookie = response.headers["Set-Cookie"]
+        assert "HttpOnly" in cookie and int(re.search(r"Max-Age=(\d+)", cookie)[1]) <= 12 * 3600
+        assert get(f"{address}/api/v1/cameras", {"Cookie": cookie.split(";")[0]})[0] == 200
+
+
+def test_a_bucket_that_is_away_is_told(stored, key, tmp_path):
+    with bucket.Store(tmp_path / "own") as own:
+        item = stored.objects("demo")[0]
+        own.client().upload_file(str(item.path), own.bucket, f"{own.prefix}r1/{item.path.relative_to(stored.store)}")
+        allowed = token(own.url, key, "demo", "--rights", "playback", env=keys_of(own, bucket.ROOT_KEYS))
+        with serve(own.url, tmp_path, key, keys_of(own, bucket.READER_KEYS)) as address:
+            (camera,) = json.loads(get(f"{address}/t/{allowed}/api/v1/cameras")[1])["cameras"]
+            assert camera["name"] == "demo"
+            own.stop()
+            status, problem = get(f"{address}/t/{allowed}/hls/demo/vod.m3u8?from=-1h")
+            assert status in (502, 503) and own.endpoint.removeprefix("http://") in json.loads(problem)["detail"]
+            assert get(f"{address}/healthz")[0] == 200
+            own.start()
+            assert get(f"{address}/t/{allowed}/hls/demo/vod.m3u8?from=-1h")[0] == 200
