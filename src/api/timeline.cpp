@@ -5,6 +5,9 @@
 #include <fmt/format.h>
 #include <boost/json.hpp>
 
+#include "api/playlists.h"
+#include "api/router.h"
+
 namespace miharu::api {
 namespace {
 
@@ -40,7 +43,7 @@ enum class Stretch : uint8_t {
   kDeleted,   // runs are counted from 1: before the oldest object of a later one something lay
   kNotBegun,  // the camera was not recorded yet: no gap
 };
-Stretch kind_of(store::Catalog& catalog, std::string_view camera, UtcTime until,
+Stretch kind_of(store::Footage& catalog, std::string_view camera, UtcTime until,
                 const store::ObjectName* next) {
   const auto oldest = catalog.oldest(camera);
   if (!oldest) return Stretch::kGap;
@@ -96,7 +99,7 @@ void add_gap(Timeline& timeline, UtcTime start, UtcTime end, const std::vector<r
 
 }  // namespace
 
-base::Result<Timeline> make_timeline(store::Catalog& catalog, const record::GapLog* gaps,
+base::Result<Timeline> make_timeline(store::Footage& catalog, const record::GapLog* gaps,
                                      std::string_view camera, UtcTime from, UtcTime to, UtcTime now) {
   Timeline timeline;
   timeline.from = from;
@@ -174,6 +177,17 @@ std::string to_json(const Timeline& timeline) {
   }
   root["undecodable"] = timeline.undecodable;
   return boost::json::serialize(root);
+}
+
+net::HttpResponse timeline_response(const net::HttpRequest& request, const Access& access,
+                                    std::string_view camera, store::Footage& catalog,
+                                    const record::GapLog* gaps, UtcTime now) {
+  const auto interval = parse_interval(request, now);
+  if (!interval) return problem_of(interval.error());
+  const auto allowed = clamp(access, *interval);
+  if (!allowed) return net::problem(403, "your credentials do not reach into this interval");
+  const auto timeline = make_timeline(catalog, gaps, camera, allowed->from, allowed->to, now);
+  return timeline ? json_response(200, to_json(*timeline)) : problem_of(timeline.error());
 }
 
 }  // namespace miharu::api

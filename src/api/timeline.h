@@ -4,7 +4,9 @@
 #include <string>
 #include <vector>
 
+#include "api/auth/rights.h"
 #include "base/clock.h"
+#include "net/http.h"
 #include "record/gap_log.h"
 #include "store/catalog.h"
 
@@ -39,9 +41,13 @@ struct Timeline {
 inline constexpr base::nanoseconds kLeastGapShown = base::seconds(2);
 
 // Blocking. `gaps` may be null: then reasons come from the names alone.
-base::Result<Timeline> make_timeline(store::Catalog& catalog, const record::GapLog* gaps,
+base::Result<Timeline> make_timeline(store::Footage& catalog, const record::GapLog* gaps,
                                      std::string_view camera, base::UtcTime from, base::UtcTime to,
                                      base::UtcTime now);
 std::string to_json(const Timeline& timeline);
+// GET /api/v1/cameras/{camera}/timeline?from=&to=, held to what `access` allows. Blocking.
+net::HttpResponse timeline_response(const net::HttpRequest& request, const Access& access,
+                                    std::string_view camera, store::Footage& catalog,
+                                    const record::GapLog* gaps, base::UtcTime now);
 
 }  // namespace miharu::api

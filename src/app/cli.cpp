@@ -49,6 +49,13 @@ int run_command_line(int argc, char** argv) {
   run_sub->add_flag("--demo", run.demo, "add a demo camera");
   run_sub->callback([&] { action = [&] { return run_command(run); }; });
 
+  ServeArguments serve;
+  auto* serve_sub = program.add_subcommand("serve", "playback over a store, as many of them as you like");
+  serve_sub->add_option("--store", serve.store, "s3://bucket/prefix, or a store's directory")->required();
+  serve_sub->add_option("--listen", serve.listen, "ADDR:PORT of the page")->capture_default_str();
+  serve_sub->footer("MIHARU_TOKEN_KEY_FILE names the file of the signing key.");
+  serve_sub->callback([&] { action = [&] { return serve_command(serve); }; });
+
   StoreArguments where;
   IntervalArguments what;
   auto* ls_sub = program.add_subcommand("ls", "what is recorded, and gaps with their reasons");
@@ -94,15 +101,31 @@ int run_command_line(int argc, char** argv) {
     action = [] { return config_sample_command(); };
   });
 
-  std::filesystem::path data = "data";
+  CloudArguments cloud;
+  auto* cloud_sub = program.add_subcommand("cloud", "the bucket that recordings are copied to");
+  cloud_sub->require_subcommand(1);
+  auto* cloud_test_sub = cloud_sub->add_subcommand(
+      "test",
+      "try the bucket out: that uploading works, that the relay's key can do nothing else, clock and rate");
+  cloud_test_sub->add_option("--config", cloud.config, "miharu.toml (default: the one in this folder)");
+  cloud_test_sub->add_option("--data", cloud.data, "the data folder of `miharu run`")->capture_default_str();
+  cloud_test_sub->add_flag("--json", cloud.json, "one JSON object a line");
+  cloud_test_sub->callback([&] { action = [&] { return cloud_test_command(cloud); }; });
+
+  AccessArguments access;
+  const auto add_access_options = [&](CLI::App* sub) {
+    auto* data = sub->add_option("--data", access.data, "the data folder of `miharu run`");
+    data->capture_default_str();
+    sub->add_option("--store", access.store, "a store that `miharu serve` reads, instead")->excludes(data);
+  };
   std::string user;
   auto* user_sub = program.add_subcommand("user", "who may sign in");
   user_sub->require_subcommand(1);
   const auto add_user_verb = [&](const std::string& verb, const std::string& help, bool named) {
     auto* sub = user_sub->add_subcommand(verb, help);
-    sub->add_option("--data", data, "the data folder of `miharu run`")->capture_default_str();
+    add_access_options(sub);
     if (named) sub->add_option("NAME", user)->required();
-    sub->callback([&, verb] { action = [&, verb] { return user_command(data, verb, user); }; });
+    sub->callback([&, verb] { action = [&, verb] { return user_command(access, verb, user); }; });
   };
   add_user_verb("add", "make a user; the password is read from standard input, or made and printed", true);
   add_user_verb("passwd", "give a user a new password", true);
@@ -124,9 +147,9 @@ int run_command_line(int argc, char** argv) {
   auto* revoke_sub = token_sub->add_subcommand("revoke", "make a token invalid");
   revoke_sub->add_option("ID", token.id, "as `token list` shows it")->required();
   for (auto* sub : {create_sub, list_sub, revoke_sub}) {
-    sub->add_option("--data", data, "the data folder of `miharu run`")->capture_default_str();
+    add_access_options(sub);
     sub->callback(
-        [&, verb = sub->get_name()] { action = [&, verb] { return token_command(data, verb, token); }; });
+        [&, verb = sub->get_name()] { action = [&, verb] { return token_command(access, verb, token); }; });
   }
 
   try {

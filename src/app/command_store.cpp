@@ -28,10 +28,12 @@ void watch_interrupt() {
 }
 
 base::Result<std::unique_ptr<store::DirectoryStore>> open_store(const StoreArguments& where) {
+  if (where.store.starts_with("s3://")) {
+    return base::fail(base::Errc::kUnsupported,
+                      "this command reads directories so far; play a bucket with miharu serve --store");
+  }
   const std::filesystem::path path =
       where.store.empty() ? where.data / "store" : std::filesystem::path(where.store);
-  if (where.store.starts_with("s3://"))
-    return base::fail(base::Errc::kUnsupported, "buckets cannot be read yet; give a directory as --store");
   return store::DirectoryStore::open(path, store::DirectoryStore::Open::kExisting);
 }
 

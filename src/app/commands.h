@@ -22,6 +22,12 @@ struct RunArguments {
 };
 int run_command(const RunArguments& arguments);
 
+struct ServeArguments {
+  std::string store;  // a directory
+  std::string listen = "0.0.0.0:8080";
+};
+int serve_command(const ServeArguments& arguments);
+
 // Where commands that read a recording find it.
 struct StoreArguments {
   std::string store;  // a directory; "" = <data>/store
@@ -42,7 +48,12 @@ int probe_command(const std::string& url, const std::string& transport, bool jso
 int config_check_command(const std::filesystem::path& file);
 int config_sample_command();
 
-int user_command(const std::filesystem::path& data, const std::string& verb, const std::string& name);
+// Of a running miharu by its data folder, or of a store that `serve` reads.
+struct AccessArguments {
+  std::filesystem::path data = "data";
+  std::string store;  // "" = the database of `data`
+};
+int user_command(const AccessArguments& where, const std::string& verb, const std::string& name);
 struct TokenArguments {
   std::vector<std::string> cameras;
   std::vector<std::string> rights;
@@ -51,8 +62,14 @@ struct TokenArguments {
   std::string to;
   std::string id;  // of `revoke`
 };
-int token_command(const std::filesystem::path& data, const std::string& verb,
-                  const TokenArguments& arguments);
+int token_command(const AccessArguments& where, const std::string& verb, const TokenArguments& arguments);
+
+struct CloudArguments {
+  std::filesystem::path config;  // empty: miharu.toml
+  std::filesystem::path data = "data";
+  bool json = false;
+};
+int cloud_test_command(const CloudArguments& arguments);
 
 // Prints "miharu: TEXT" to stderr; gives the exit status that fits the error.
 int report_error(const base::Error& error);

@@ -36,6 +36,10 @@ constexpr std::array<Choice<RecordFormat>, 2> kFormats = {
 constexpr std::array<Choice<Transport>, 3> kTransports = {
     {{"auto", Transport::kAuto}, {"tcp", Transport::kTcp}, {"udp", Transport::kUdp}}};
 
+constexpr std::array<Choice<s3::Addressing>, 3> kAddressings = {{{"auto", s3::Addressing::kAuto},
+                                                                 {"path", s3::Addressing::kPath},
+                                                                 {"virtual", s3::Addressing::kVirtual}}};
+
 template <class Enum, size_t N>
 ConfigSection::TakeText one_of(const std::array<Choice<Enum>, N>& choices, Enum& out) {
   return [&choices, &out](const std::string& text) -> Status {
@@ -217,6 +221,10 @@ class Loader {
     section.text("url", checked(check_store_url, cloud.url));
     section.text("endpoint", checked(check_http_url, cloud.endpoint));
     section.text("region", cloud.region);
+    section.text("addressing", one_of(kAddressings, cloud.addressing));
+    section.text("relay", checked(check_relay_name, cloud.relay));
+    section.text("profile", cloud.profile);
+    section.path("credentials_file", cloud.credentials_file);
     section.text("bandwidth", parsed(parse_bandwidth, cloud.bandwidth_bits_per_second));
     section.finish();
   }

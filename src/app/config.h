@@ -17,6 +17,7 @@
 #include "base/bytes.h"
 #include "base/error.h"
 #include "base/secret.h"
+#include "s3/bucket.h"
 
 namespace miharu::app {
 
@@ -25,6 +26,9 @@ struct Endpoint {
   std::string address = "0.0.0.0";  // IPv4, or IPv6 without brackets
   uint16_t port = 8080;
   [[nodiscard]] bool is_loopback() const;
+  [[nodiscard]] std::string to_string() const;  // "127.0.0.1:8080", "[::1]:8080"
+  // How somebody on this machine reaches it: the host of a URL.
+  [[nodiscard]] std::string url_host() const;
   bool operator==(const Endpoint&) const = default;
 };
 
@@ -83,6 +87,10 @@ struct Config {
     std::string url;  // s3://bucket/prefix
     std::string endpoint;
     std::string region;
+    s3::Addressing addressing = s3::Addressing::kAuto;
+    std::string relay;                       // whose folder; empty: one made for this data folder
+    std::string profile;                     // of the AWS files
+    std::filesystem::path credentials_file;  // mode 0600; empty: the environment or the AWS files
     uint64_t bandwidth_bits_per_second = 0;  // 0: no cap
     [[nodiscard]] bool enabled() const { return !url.empty(); }
   } cloud;

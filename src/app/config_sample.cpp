@@ -34,10 +34,19 @@ keep = { age = "7d", bytes = "200GB", free = "5%" }
 
 [cloud]
 # Bucket that recordings are copied to. Credentials come from the environment (AWS_ACCESS_KEY_ID, ...) or the AWS files.
+# `miharu cloud test` tries all of this out and says what to do.
 #url = "s3://bucket/prefix"
 # Of stores other than AWS; AWS_ENDPOINT_URL does the same.
 #endpoint = "https://s3.example.org"
 #region = "eu-central-1"
+# "path" (https://endpoint/bucket) or "virtual" (https://bucket.endpoint); "auto" is virtual at AWS and path elsewhere.
+addressing = "auto"
+# Folder of this machine in the bucket; without it, one that is made once and kept in data/relay-id.
+#relay = "home"
+# Section of the AWS files, in place of "default".
+#profile = "miharu"
+# A file of mode 0600 with aws_access_key_id = ... and aws_secret_access_key = ..., in place of all others.
+#credentials_file = "cloud.credentials"
 # The most of the uplink that copying may use (bit/s kbit/s Mbit/s Gbit/s).
 #bandwidth = "20Mbit/s"
 

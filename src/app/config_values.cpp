@@ -195,6 +195,14 @@ Status check_store_url(std::string_view text) {
               "must be s3://BUCKET/PREFIX, the bucket of 3 to 63 lower-case letters, digits, - and .");
 }
 
+Status check_relay_name(std::string_view text) {
+  for (const std::string_view taken : {"app", "auth", "control"}) {
+    if (text == taken) return fail(Errc::kInvalid, fmt::format("\"{}\" is a folder of another use", taken));
+  }
+  if (store::check_camera_name(text)) return {};
+  return fail(Errc::kInvalid, "must be 1 to 32 lower-case letters, digits and -, as \"home\"");
+}
+
 Status check_http_url(std::string_view text) {
   if ((!text.starts_with("https://") && !text.starts_with("http://")) || has_blank_or_control(text)) {
     return fail(Errc::kInvalid, "must be a URL that begins with https:// or http://");
@@ -217,6 +225,16 @@ Status check_ice_url(std::string_view text, std::string_view scheme) {
     if (rest.find('@') == std::string_view::npos) return check_host(base::take_until(rest, '?'));
   }
   return fail(Errc::kInvalid, fmt::format("must be {0}:HOST:PORT or {0}s:HOST:PORT", scheme));
+}
+
+std::string Endpoint::to_string() const {
+  return address.find(':') == std::string::npos ? fmt::format("{}:{}", address, port)
+                                                : fmt::format("[{}]:{}", address, port);
+}
+
+std::string Endpoint::url_host() const {
+  if (address == "0.0.0.0" || address == "::") return "localhost";
+  return address.find(':') == std::string::npos ? address : "[" + address + "]";
 }
 
 bool Endpoint::is_loopback() const {

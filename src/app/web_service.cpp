@@ -6,6 +6,7 @@
 #include "api/auth/session_routes.h"
 #include "api/forwarded.h"
 #include "api/metrics.h"
+#include "api/objects.h"
 #include "api/timeline.h"
 
 namespace miharu::app {
@@ -33,11 +34,6 @@ webrtc::IceServers ice_servers(const Config::Live& live) {
   return servers;
 }
 
-std::string url_host(const Endpoint& endpoint) {
-  if (endpoint.address == "0.0.0.0" || endpoint.address == "::") return "localhost";
-  return endpoint.address.find(':') == std::string::npos ? endpoint.address : "[" + endpoint.address + "]";
-}
-
 }  // namespace
 
 WebService::WebService(net::EventLoop& control, const Config& config, std::filesystem::path data,
@@ -47,9 +43,11 @@ WebService::WebService(net::EventLoop& control, const Config& config, std::files
     : control_(control),
       config_(config),
       data_(std::move(data)),
+      store_(store),
       catalog_(catalog),
       gaps_(gaps),
       cameras_(cameras),
+      playlists_(catalog, base::system_clock()),
       playback_(store, catalog, recordings, base::system_clock()),
       waiters_(control),
       live_hls_(catalog, recordings, waiters_, base::system_clock()),
@@ -83,10 +81,7 @@ base::Result<std::string> WebService::open() {
 
 base::Status WebService::start() {
   net::HttpServerOptions options;
-  const Endpoint& listen = config_.server.listen;
-  options.listen = listen.address.find(':') == std::string::npos
-                       ? fmt::format("{}:{}", listen.address, listen.port)
-                       : fmt::format("[{}]:{}", listen.address, listen.port);
+  options.listen = config_.server.listen.to_string();
   options.tls_cert = config_.server.tls_cert;
   options.tls_key = config_.server.tls_key;
   auto forwarded = api::Forwarded::make(config_.server.trusted_proxies, config_.server.base_path);
@@ -114,7 +109,8 @@ void WebService::stop() {
 
 std::string WebService::address() const {
   return fmt::format("{}://{}:{}/", config_.server.tls_cert.empty() ? "http" : "https",
-                     url_host(config_.server.listen), server_ ? server_->port() : config_.server.listen.port);
+                     config_.server.listen.url_host(),
+                     server_ ? server_->port() : config_.server.listen.port);
 }
 
 void WebService::add_routes() {
@@ -176,15 +172,8 @@ void WebService::add_camera_routes() {
   router_->add(
       "GET", "/api/v1/cameras/{camera}/timeline", Need::of(Right::kPlayback),
       [this](const RequestContext& context, const Exchange& exchange) {
-        const auto interval = api::parse_interval(context.request, base::system_clock().utc());
-        if (!interval) return exchange->respond(api::problem_of(interval.error()));
-        const auto allowed = api::clamp(context.access, *interval);
-        if (!allowed)
-          return exchange->respond(net::problem(403, "your credentials do not reach into this interval"));
-        const auto timeline = api::make_timeline(catalog_, &gaps_, context.param("camera"), allowed->from,
-                                                 allowed->to, base::system_clock().utc());
-        exchange->respond(timeline ? api::json_response(200, api::to_json(*timeline))
-                                   : api::problem_of(timeline.error()));
+        exchange->respond(api::timeline_response(context.request, context.access, context.param("camera"),
+                                                 catalog_, &gaps_, base::system_clock().utc()));
       });
   router_->add("GET", "/api/v1/events", Need::signed_in(),
                [this](const RequestContext& context, const Exchange& exchange) {
@@ -198,13 +187,13 @@ void WebService::add_playback_routes() {
   const auto camera_of = [](const RequestContext& context) { return std::string(context.param("camera")); };
   router_->add("GET", "/hls/{camera}/vod.m3u8", Need::of(Right::kPlayback),
                [this, camera_of](const RequestContext& context, const Exchange& exchange) {
-                 exchange->respond(playback_.interval(context.request, context.access, camera_of(context),
-                                                      api::Playback::List::kChunks));
+                 exchange->respond(playlists_.interval(context.request, context.access, camera_of(context),
+                                                       api::Playlists::List::kChunks));
                });
   router_->add("GET", "/hls/{camera}/iframe.m3u8", Need::of(Right::kPlayback),
                [this, camera_of](const RequestContext& context, const Exchange& exchange) {
-                 exchange->respond(playback_.interval(context.request, context.access, camera_of(context),
-                                                      api::Playback::List::kKeyFrames));
+                 exchange->respond(playlists_.interval(context.request, context.access, camera_of(context),
+                                                       api::Playlists::List::kKeyFrames));
                });
   router_->add("GET", "/hls/{camera}/live.m3u8", Need::now(Right::kLive),
                [this, camera_of](const RequestContext& context, const Exchange& exchange) {
@@ -219,8 +208,8 @@ void WebService::add_playback_routes() {
                });
   router_->add("GET", "/media/rec/{camera}/{rest*}", Need::of(Right::kPlayback),
                [this](const RequestContext& context, const Exchange& exchange) {
-                 exchange->respond(playback_.object(
-                     context.request, context.access,
+                 exchange->respond(api::object_response(
+                     store_, context.request, context.access,
                      fmt::format("rec/{}/{}", context.param("camera"), context.param("rest"))));
                });
   router_->add("GET", "/media/{camera}/{run}/{seq}", Need::signed_in(),

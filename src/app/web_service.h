@@ -10,6 +10,7 @@
 #include "api/events.h"
 #include "api/live_hls.h"
 #include "api/playback.h"
+#include "api/playlists.h"
 #include "api/router.h"
 #include "api/whep.h"
 #include "app/config.h"
@@ -50,9 +51,11 @@ class WebService {
   net::EventLoop& control_;
   const Config& config_;
   std::filesystem::path data_;
+  store::DirectoryStore& store_;
   store::Catalog& catalog_;
   const record::GapLog& gaps_;
   const api::CameraList& cameras_;
+  api::Playlists playlists_;
   api::Playback playback_;
   api::ChangeWaiters waiters_;
   api::LiveHls live_hls_;

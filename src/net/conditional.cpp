@@ -64,9 +64,12 @@ std::vector<FileBody> slice(const std::vector<FileBody>& pieces, uint64_t offset
   return part;
 }
 
-HttpResponse file_response(const HttpRequest& request, std::vector<FileBody> pieces,
-                           std::string_view content_type, std::string_view etag,
-                           std::string_view cache_control) {
+namespace {
+
+// `make_body` gives the bytes [offset, offset + length) of a body of `size` bytes.
+template <class MakeBody>
+HttpResponse part_response(const HttpRequest& request, uint64_t size, std::string_view content_type,
+                           std::string_view etag, std::string_view cache_control, MakeBody make_body) {
   HttpResponse response;
   if (!etag.empty()) response.headers.emplace_back("ETag", etag);
   if (!cache_control.empty()) response.headers.emplace_back("Cache-Control", cache_control);
@@ -74,9 +77,6 @@ HttpResponse file_response(const HttpRequest& request, std::vector<FileBody> pie
     response.status = 304;
     return response;
   }
-  uint64_t size = 0;
-  for (const FileBody& piece : pieces) size += piece.length;
-
   // Section 14.2: Range is for GET only. Section 13.1.5: If-Range must match strongly, or the range does not
   // count.
   const std::string_view if_range = base::trim(request.header("If-Range"));
@@ -95,11 +95,31 @@ HttpResponse file_response(const HttpRequest& request, std::vector<FileBody> pie
     response.status = 206;
     response.headers.emplace_back(
         "Content-Range", fmt::format("bytes {}-{}/{}", range.offset, range.offset + range.length - 1, size));
-    response.body = slice(pieces, range.offset, range.length);
+    response.body = make_body(range.offset, range.length);
   } else {
-    response.body = std::move(pieces);
+    response.body = make_body(0, size);
   }
   return response;
+}
+
+}  // namespace
+
+HttpResponse file_response(const HttpRequest& request, std::vector<FileBody> pieces,
+                           std::string_view content_type, std::string_view etag,
+                           std::string_view cache_control) {
+  uint64_t size = 0;
+  for (const FileBody& piece : pieces) size += piece.length;
+  return part_response(request, size, content_type, etag, cache_control,
+                       [&](uint64_t offset, uint64_t length) { return slice(pieces, offset, length); });
+}
+
+HttpResponse pulled_response(const HttpRequest& request, decltype(PulledBody::pull) pull, uint64_t size,
+                             std::string_view content_type, std::string_view etag,
+                             std::string_view cache_control) {
+  return part_response(request, size, content_type, etag, cache_control,
+                       [&](uint64_t offset, uint64_t length) {
+                         return PulledBody{std::move(pull), offset, length};
+                       });
 }
 
 HttpResponse file_response(const HttpRequest& request, std::shared_ptr<const base::File> file,

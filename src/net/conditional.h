@@ -37,6 +37,10 @@ HttpResponse file_response(const HttpRequest& request, std::vector<FileBody> pie
 HttpResponse file_response(const HttpRequest& request, std::shared_ptr<const base::File> file,
                            uint64_t offset, uint64_t length, std::string_view content_type,
                            std::string_view etag, std::string_view cache_control);
+// The same of a body that is elsewhere, `size` bytes long.
+HttpResponse pulled_response(const HttpRequest& request, decltype(PulledBody::pull) pull, uint64_t size,
+                             std::string_view content_type, std::string_view etag,
+                             std::string_view cache_control);
 // The same of a body that still grows: nobody may keep it, and a range's Content-Range leaves the length open
 // ("/*").
 HttpResponse growing_response(const HttpRequest& request, std::shared_ptr<const base::File> file,

@@ -37,11 +37,23 @@ struct FileBody {
   uint64_t length = 0;
 };
 
+// A body that is elsewhere, and fetched piece by piece as the client takes it.
+struct PulledBody {
+  using Done = std::function<void(base::Result<std::string>)>;
+  // Called on the server's control thread, which it must not block; `done` may be called on any thread, once,
+  // with exactly `length` bytes. An error ends the connection: the length was promised.
+  std::function<void(uint64_t offset, uint64_t length, Done done)> pull;
+  uint64_t offset = 0;
+  uint64_t length = 0;
+};
+
 struct HttpResponse {
   unsigned status = 200;
   HttpHeaders headers;  // Content-Length, Date and Connection are the server's
   // The shared text lets one built body serve many; nothing is copied.
-  std::variant<std::monostate, std::string, std::shared_ptr<const std::string>, std::vector<FileBody>> body;
+  std::variant<std::monostate, std::string, std::shared_ptr<const std::string>, std::vector<FileBody>,
+               PulledBody>
+      body;
 };
 
 // RFC 9457 problem+json with `title` from the status and `detail` for a person.

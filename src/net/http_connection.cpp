@@ -26,6 +26,7 @@ constexpr size_t kReadBytes = 8 << 10;
 constexpr uint64_t kSendfileBytes =
     1 << 20;  // in one go, so that a fast client does not keep the loop from the others
 constexpr uint64_t kTlsChunkBytes = 64 << 10;
+constexpr uint64_t kPullBytes = 1 << 20;  // what a body that is elsewhere holds in memory for a client
 constexpr size_t kDiscardBytes = 1 << 20;
 constexpr std::chrono::seconds kLingerTime{2};
 
@@ -185,6 +186,7 @@ void HttpConnection::close() {
   ErrorCode ignored;
   socket_.close(ignored);
   files_.clear();
+  pulled_ = {};
   if (stream_) {
     std::lock_guard lock(stream_->mutex);
     stream_->gone = true;
@@ -385,15 +387,19 @@ void HttpConnection::respond(uint64_t serial, HttpResponse response) {
   body_ = nullptr;
   files_.clear();
   file_ = 0;
+  pulled_ = {};
   if (auto* text = std::get_if<std::string>(&response.body)) {
     body_ = std::make_shared<const std::string>(std::move(*text));
   } else if (auto* shared = std::get_if<std::shared_ptr<const std::string>>(&response.body)) {
     body_ = std::move(*shared);
   } else if (auto* files = std::get_if<std::vector<FileBody>>(&response.body)) {
     files_ = std::move(*files);
+  } else if (auto* pulled = std::get_if<PulledBody>(&response.body)) {
+    pulled_ = std::move(*pulled);
   }
   if (body_) length += body_->size();
   for (const FileBody& piece : files_) length += piece.length;
+  length += pulled_.length;
 
   put_head(response.status, response.headers);
   if (!has_no_body(response.status)) head_ += fmt::format("Content-Length: {}\r\n", length);
@@ -401,6 +407,7 @@ void HttpConnection::respond(uint64_t serial, HttpResponse response) {
   if (head_only_ || has_no_body(response.status)) {
     body_ = nullptr;
     files_.clear();
+    pulled_ = {};
   }
   state_ = State::kWriting;
   arm(core_->options.deadlines.write);
@@ -491,7 +498,7 @@ void HttpConnection::on_memory_written(const ErrorCode& ec, size_t count) {
 
 void HttpConnection::write_files() {
   while (file_ < files_.size() && files_[file_].length == 0) files_[file_++].file = nullptr;
-  if (file_ == files_.size()) return on_written();
+  if (file_ == files_.size()) return pulled_.length > 0 ? pull() : on_written();
   if (!tls_) return send_file();
 
   FileBody& piece = files_[file_];
@@ -537,11 +544,42 @@ void HttpConnection::send_file() {
   }
 }
 
+void HttpConnection::pull() {
+  disarm();  // whoever fetches has deadlines of its own
+  const uint64_t length = std::min(pulled_.length, kPullBytes);
+  pulled_.pull(pulled_.offset, length,
+               [core = std::weak_ptr(core_), weak = weak_from_this(),
+                serial = serial_](base::Result<std::string> piece) {
+                 const auto alive = core.lock();
+                 if (!alive) return;
+                 alive->run([weak, serial, piece = std::move(piece)]() mutable {
+                   if (const auto self = weak.lock()) self->on_pulled(serial, std::move(piece));
+                 });
+               });
+}
+
+void HttpConnection::on_pulled(uint64_t serial, base::Result<std::string> piece) {
+  if (serial != serial_ || state_ != State::kWriting) return;
+  if (!piece || piece->empty() || piece->size() > pulled_.length) {
+    spdlog::warn("http: an answer ends early: {}",
+                 piece ? std::string("it is not as long as it should be") : piece.error().text);
+    return close();
+  }
+  pulled_.offset += piece->size();
+  pulled_.length -= piece->size();
+  head_ = std::move(*piece);
+  body_ = nullptr;
+  memory_sent_ = 0;
+  arm(core_->options.deadlines.write);
+  write_memory();
+}
+
 void HttpConnection::on_written() {
   head_.clear();
   body_ = nullptr;
   files_.clear();
   file_ = 0;
+  pulled_ = {};
   if (state_ == State::kStreaming) {
     stream_writing_ = false;
     {

@@ -121,6 +121,8 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   void on_memory_written(const ErrorCode& ec, size_t count);
   void write_files();
   void send_file();
+  void pull();
+  void on_pulled(uint64_t serial, base::Result<std::string> piece);
   void on_written();
   void linger();
   void discard();
@@ -147,6 +149,7 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   size_t memory_sent_ = 0;
   std::vector<FileBody> files_;  // then these
   size_t file_ = 0;
+  PulledBody pulled_;  // or this
 
   std::shared_ptr<HttpStreamState> stream_;
   bool stream_writing_ = false;

@@ -85,13 +85,6 @@ class HourCache {
   size_t used_bytes_ = 0;
 };
 
-std::optional<CatalogEntry> decode(std::string& key, std::string_view camera) {
-  auto name = decode_name(file_name_of(key));
-  // A name in another hour's directory would be found by some intervals and not by others.
-  if (!name || !key.starts_with(hour_prefix(camera, name->start))) return std::nullopt;
-  return CatalogEntry{std::move(key), std::move(*name), false};
-}
-
 bool overlaps(const ObjectName& name, base::UtcTime from, base::UtcTime to) {
   return name.start < to && name.end() > from;
 }
@@ -115,8 +108,8 @@ void order_by_seq(std::vector<CatalogEntryPtr>& entries) {
 
 class Catalog::Impl {
  public:
-  Impl(ObjectStore& store, const GrowingObjects* growing, const base::Clock& clock)
-      : store_(store), growing_(growing), clock_(clock) {}
+  Impl(ObjectStore& store, const GrowingObjects* growing, const base::Clock& clock, std::string root)
+      : store_(store), growing_(growing), clock_(clock), root_(std::move(root)) {}
 
   base::Result<CatalogResult> find(std::string_view camera, base::UtcTime from, base::UtcTime to) {
     if (auto checked = check_camera_name(camera); !checked) return tl::unexpected(std::move(checked.error()));
@@ -130,13 +123,9 @@ class Catalog::Impl {
 
     auto prefixes = hours_of(camera, std::max(from - kLongestObject, kEarliestStart), to);
     if (!prefixes) return tl::unexpected(std::move(prefixes.error()));
-    std::vector<HourPtr> found;
-    found.reserve(prefixes->size());
-    for (const std::string& prefix : *prefixes) {
-      auto hour = load(prefix, camera);
-      if (!hour) return tl::unexpected(std::move(hour.error()));
-      found.push_back(std::move(*hour));
-    }
+    auto loaded = load(*prefixes, camera);
+    if (!loaded) return tl::unexpected(std::move(loaded.error()));
+    const std::vector<HourPtr>& found = *loaded;
     keep_complete(*prefixes, found);
 
     size_t count = growing.size();
@@ -186,22 +175,38 @@ class Catalog::Impl {
   }
 
   base::Result<std::vector<std::string>> cameras() {
-    auto listing = store_.list("rec/", true);
+    const std::string folder = root_ + "rec/";
+    auto listing = store_.list(folder, true);
     if (!listing) return tl::unexpected(std::move(listing.error()));
     std::vector<std::string> names;
     for (const std::string& prefix : listing->prefixes) {
-      std::string name = prefix.substr(4, prefix.size() - 5);
+      std::string name = prefix.substr(folder.size(), prefix.size() - folder.size() - 1);
       if (check_camera_name(name)) names.push_back(std::move(name));
     }
+    std::ranges::sort(names);  // their folders sort with the '/' behind them
     return names;
   }
 
   base::Result<CatalogEntryPtr> oldest(std::string_view camera) {
     if (auto checked = check_camera_name(camera); !checked) return tl::unexpected(std::move(checked.error()));
-    return oldest_below(camera, fmt::format("rec/{}/", camera), 0);
+    return outermost_below(camera, fmt::format("{}rec/{}/", root_, camera), 0, End::kOldest);
+  }
+
+  base::Result<CatalogEntryPtr> newest(std::string_view camera) {
+    if (auto checked = check_camera_name(camera); !checked) return tl::unexpected(std::move(checked.error()));
+    return outermost_below(camera, fmt::format("{}rec/{}/", root_, camera), 0, End::kNewest);
   }
 
  private:
+  [[nodiscard]] std::string hour_of(std::string_view camera, base::UtcTime time) const {
+    return root_ + hour_prefix(camera, time);
+  }
+  std::optional<CatalogEntry> decode(std::string& key, std::string_view camera) const {
+    auto name = decode_name(file_name_of(key));
+    // A name in another hour's directory would be found by some intervals and not by others.
+    if (!name || !key.starts_with(hour_of(camera, name->start))) return std::nullopt;
+    return CatalogEntry{std::move(key), std::move(*name), false};
+  }
   static bool has_key(const ObjectName& name) {
     return std::ranges::any_of(name.chunks, [](const Chunk& chunk) { return chunk.key_bytes > 0; });
   }
@@ -229,11 +234,16 @@ class Catalog::Impl {
     return CatalogEntryPtr();
   }
 
-  base::Result<CatalogEntryPtr> oldest_below(std::string_view camera, const std::string& prefix,
-                                             unsigned depth) {
+  enum class End : uint8_t { kOldest, kNewest };
+  base::Result<CatalogEntryPtr> outermost_below(std::string_view camera, const std::string& prefix,
+                                                unsigned depth, End end) {
     const bool leaf = depth == kHourDepth;
     auto listing = store_.list(prefix, !leaf);
     if (!listing) return tl::unexpected(std::move(listing.error()));
+    if (end == End::kNewest) {
+      std::ranges::reverse(listing->objects);
+      std::ranges::reverse(listing->prefixes);
+    }
     if (leaf) {
       for (ListedObject& object : listing->objects) {
         if (auto entry = decode(object.key, camera))
@@ -242,7 +252,7 @@ class Catalog::Impl {
       return CatalogEntryPtr();
     }
     for (const std::string& below : listing->prefixes) {
-      auto entry = oldest_below(camera, below, depth + 1);
+      auto entry = outermost_below(camera, below, depth + 1, end);
       if (!entry || *entry != nullptr) return entry;
     }
     return CatalogEntryPtr();
@@ -253,14 +263,14 @@ class Catalog::Impl {
                                                   base::UtcTime to) {
     std::vector<std::string> prefixes;
     if (to - from > kWalkAbove) {
-      const std::string last = hour_prefix(camera, to - base::nanoseconds(1));
+      const std::string last = hour_of(camera, to - base::nanoseconds(1));
       auto walked =
-          existing_hours(fmt::format("rec/{}/", camera), 0, hour_prefix(camera, from), last, prefixes);
+          existing_hours(fmt::format("{}rec/{}/", root_, camera), 0, hour_of(camera, from), last, prefixes);
       if (!walked) return tl::unexpected(std::move(walked.error()));
       return prefixes;
     }
     for (auto hour = std::chrono::floor<hours>(from); hour < to; hour += hours(1)) {
-      prefixes.push_back(hour_prefix(camera, hour));
+      prefixes.push_back(hour_of(camera, hour));
     }
     return prefixes;
   }
@@ -281,17 +291,36 @@ class Catalog::Impl {
     return {};
   }
 
-  base::Result<HourPtr> load(const std::string& prefix, std::string_view camera) {
-    const auto version = store_.version(prefix);
+  base::Result<std::vector<HourPtr>> load(const std::vector<std::string>& prefixes, std::string_view camera) {
+    std::vector<HourPtr> loaded(prefixes.size());
+    std::vector<size_t> missing;  // places in `prefixes`
+    std::vector<std::optional<PrefixVersion>> versions;
+    std::vector<std::string> unknown;
     const base::SteadyTime now = clock_.steady();
-    if (auto cached = cache_.get(prefix, version, now)) return cached;
-    auto listing = store_.list(prefix, true);
-    if (!listing) return tl::unexpected(std::move(listing.error()));
+    for (size_t i = 0; i < prefixes.size(); ++i) {
+      const auto version = store_.version(prefixes[i]);
+      loaded[i] = cache_.get(prefixes[i], version, now);
+      if (loaded[i]) continue;
+      missing.push_back(i);
+      versions.push_back(version);
+      unknown.push_back(prefixes[i]);
+    }
+    if (missing.empty()) return loaded;
+    auto listings = store_.list_many(unknown, true);
+    for (size_t k = 0; k < missing.size(); ++k) {
+      if (!listings[k]) return tl::unexpected(std::move(listings[k].error()));
+      loaded[missing[k]] = keep(unknown[k], std::move(*listings[k]), versions[k], camera, now);
+    }
+    return loaded;
+  }
+
+  HourPtr keep(const std::string& prefix, Listing listing, const std::optional<PrefixVersion>& version,
+               std::string_view camera, base::SteadyTime now) {
     auto hour = std::make_shared<Hour>();
-    hour->entries.reserve(listing->objects.size());
+    hour->entries.reserve(listing.objects.size());
     hour->cost_bytes = sizeof(Hour) + 256;
-    hour->unbroken = !listing->objects.empty();
-    for (ListedObject& object : listing->objects) {
+    hour->unbroken = !listing.objects.empty();
+    for (ListedObject& object : listing.objects) {
       auto entry = decode(object.key, camera);
       if (!entry) {
         ++hour->undecodable;
@@ -308,7 +337,7 @@ class Catalog::Impl {
     } else if (version->settled) {
       cache_.put(prefix, hour, version->value, now);
     }
-    return HourPtr(std::move(hour));
+    return hour;
   }
 
   // Contiguous numbers prove that nothing can be added to an hour any more.
@@ -325,11 +354,13 @@ class Catalog::Impl {
   ObjectStore& store_;
   const GrowingObjects* growing_;
   const base::Clock& clock_;
+  const std::string root_;
   HourCache cache_;
 };
 
-Catalog::Catalog(ObjectStore& store, const GrowingObjects* growing, const base::Clock& clock)
-    : impl_(std::make_unique<Impl>(store, growing, clock)) {}
+Catalog::Catalog(ObjectStore& store, const GrowingObjects* growing, const base::Clock& clock,
+                 std::string root)
+    : impl_(std::make_unique<Impl>(store, growing, clock, std::move(root))) {}
 Catalog::~Catalog() = default;
 
 base::Result<CatalogResult> Catalog::find(std::string_view camera, base::UtcTime from, base::UtcTime to) {
@@ -344,6 +375,9 @@ base::Result<std::vector<std::string>> Catalog::cameras() {
 }
 base::Result<CatalogEntryPtr> Catalog::oldest(std::string_view camera) {
   return impl_->oldest(camera);
+}
+base::Result<CatalogEntryPtr> Catalog::newest(std::string_view camera) {
+  return impl_->newest(camera);
 }
 
 }  // namespace miharu::store

@@ -32,6 +32,7 @@ class GrowingObjects {
 struct CatalogResult {
   std::vector<CatalogEntryPtr> entries;  // never null; ordered by seq; those that overlap [from, to)
   uint64_t undecodable = 0;              // names skipped
+  uint64_t shadowed = 0;                 // objects left out where two recorders overlap
 };
 
 // Objects last at most this long: so far before `from` find() looks for the one that holds it.
@@ -49,24 +50,42 @@ inline bool leads_into(const ObjectName& before, const ObjectName& after) {
   return before.seq + before.chunks.size() == after.seq && before.container == after.container;
 }
 
-// Thread-safe. Decoded hours are cached as long as the store tells the same version of them. Where it tells
-// none (a bucket), an hour whose chunk numbers run on without a hole into both neighbours is complete and
-// cached for 24 h, any other for 10 s. The cache is bounded to 64 MiB (docs/limits.md).
-class Catalog {
+// What is recorded, of one recorder or of several. Thread-safe; blocks as long as the store does.
+class Footage {
  public:
-  // All must outlive the catalog; `growing` may be null (a store that nobody writes to here).
-  Catalog(ObjectStore& store, const GrowingObjects* growing, const base::Clock& clock = base::system_clock());
-  ~Catalog();
-
+  virtual ~Footage() = default;
   // Any length: above eight days only the hours that exist are asked for.
-  base::Result<CatalogResult> find(std::string_view camera, base::UtcTime from, base::UtcTime to);
+  virtual base::Result<CatalogResult> find(std::string_view camera, base::UtcTime from, base::UtcTime to) = 0;
   // The same, and what its dependent chunks lean on: the objects before by number back to one with a key
   // frame, which after a step of the clock may lie before `from` or behind `to`. What is not there is left
   // out.
-  base::Result<CatalogResult> find_with_lead(std::string_view camera, base::UtcTime from, base::UtcTime to);
-  base::Result<std::vector<std::string>> cameras();  // names of the cameras that have a recording, sorted
+  virtual base::Result<CatalogResult> find_with_lead(std::string_view camera, base::UtcTime from,
+                                                     base::UtcTime to) = 0;
+  // Names of the cameras that have a recording, sorted.
+  virtual base::Result<std::vector<std::string>> cameras() = 0;
   // The finished object with the earliest start. Null when there is none.
-  base::Result<CatalogEntryPtr> oldest(std::string_view camera);
+  virtual base::Result<CatalogEntryPtr> oldest(std::string_view camera) = 0;
+  // The finished object with the latest start. Null when there is none.
+  virtual base::Result<CatalogEntryPtr> newest(std::string_view camera) = 0;
+};
+
+// Of one recorder. Decoded hours are cached as long as the store tells the same version of them. Where it
+// tells none (a bucket), an hour whose chunk numbers run on without a hole into both neighbours is complete
+// and cached for 24 h, any other for 10 s. The cache is bounded to 64 MiB (docs/limits.md).
+class Catalog final : public Footage {
+ public:
+  // All must outlive the catalog; `growing` may be null (a store that nobody writes to here). `root`: where
+  // in the store its rec/ is: "" or "r1/".
+  Catalog(ObjectStore& store, const GrowingObjects* growing, const base::Clock& clock = base::system_clock(),
+          std::string root = {});
+  ~Catalog() override;
+
+  base::Result<CatalogResult> find(std::string_view camera, base::UtcTime from, base::UtcTime to) override;
+  base::Result<CatalogResult> find_with_lead(std::string_view camera, base::UtcTime from,
+                                             base::UtcTime to) override;
+  base::Result<std::vector<std::string>> cameras() override;
+  base::Result<CatalogEntryPtr> oldest(std::string_view camera) override;
+  base::Result<CatalogEntryPtr> newest(std::string_view camera) override;
 
  private:
   class Impl;

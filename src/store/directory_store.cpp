@@ -297,6 +297,14 @@ base::Result<base::ByteVector> DirectoryStore::get(std::string_view key, uint64_
 }
 
 base::Status DirectoryStore::put(std::string_view key, base::ByteView bytes) {
+  return write(key, bytes, false);
+}
+
+base::Status DirectoryStore::replace(std::string_view key, base::ByteView bytes) {
+  return write(key, bytes, true);
+}
+
+base::Status DirectoryStore::write(std::string_view key, base::ByteView bytes, bool may_exist) {
   const auto path = path_of(key);
   if (!path) return tl::unexpected(path.error());
   const SplitKey parts = split(key);
@@ -304,7 +312,8 @@ base::Status DirectoryStore::put(std::string_view key, base::ByteView bytes) {
   const auto directory = open_directory(root_, parts.directory, true);
   if (!directory) return tl::unexpected(directory.error());
   struct stat info {};
-  if (::fstatat(directory->fd(), std::string(parts.name).c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0) {
+  if (!may_exist &&
+      ::fstatat(directory->fd(), std::string(parts.name).c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0) {
     return fail(Errc::kExists, fmt::format("object {} is there already", key));
   }
   return base::write_file(*path, bytes);

@@ -41,6 +41,7 @@ class DirectoryStore final : public ObjectStore {
   std::optional<PrefixVersion> version(std::string_view prefix) override;
   base::Result<base::ByteVector> get(std::string_view key, uint64_t offset, uint64_t length) override;
   base::Status put(std::string_view key, base::ByteView bytes) override;
+  base::Status replace(std::string_view key, base::ByteView bytes) override;
   // Directories that become empty go with it, up to the camera's: who renames a file into an hour makes the
   // directory again when rename says ENOENT.
   base::Status remove(std::string_view key) override;
@@ -50,6 +51,8 @@ class DirectoryStore final : public ObjectStore {
  private:
   DirectoryStore(std::filesystem::path root, std::string id, const base::Clock& clock)
       : root_(std::move(root)), id_(std::move(id)), clock_(clock) {}
+
+  base::Status write(std::string_view key, base::ByteView bytes, bool may_exist);
 
   std::filesystem::path root_;
   std::string id_;

@@ -39,6 +39,14 @@ class ObjectStore {
   // Everything below `prefix` (which ends in '/'), or with `one_level` only what is directly below, as S3
   // does with delimiter '/'. A prefix without objects is an empty listing, not an error.
   virtual base::Result<Listing> list(std::string_view prefix, bool one_level) = 0;
+  // Each of them as list() does; a store that is far away asks for several at once.
+  virtual std::vector<base::Result<Listing>> list_many(const std::vector<std::string>& prefixes,
+                                                       bool one_level) {
+    std::vector<base::Result<Listing>> listings;
+    listings.reserve(prefixes.size());
+    for (const std::string& prefix : prefixes) listings.push_back(list(prefix, one_level));
+    return listings;
+  }
   // Cheap, for caches: asked before list(). nullopt: this store cannot tell.
   virtual std::optional<PrefixVersion> version(std::string_view prefix) {
     static_cast<void>(prefix);
@@ -48,6 +56,8 @@ class ObjectStore {
   virtual base::Result<base::ByteVector> get(std::string_view key, uint64_t offset, uint64_t length) = 0;
   virtual base::Status put(std::string_view key,
                            base::ByteView bytes) = 0;  // creates; kExists if it is there
+  // Creates or replaces, all or nothing: lists of users and tokens, never a recording.
+  virtual base::Status replace(std::string_view key, base::ByteView bytes) = 0;
   virtual base::Status remove(std::string_view key) = 0;
 };
 

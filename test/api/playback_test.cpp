@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "api/objects.h"
+#include "api/playlists.h"
 #include "api/responses.h"
 #include "support/recording.h"
 
@@ -44,17 +46,21 @@ class PlaybackTest : public ::testing::TestWithParam<store::Container> {
  protected:
   net::HttpResponse vod(nanoseconds from, nanoseconds to, const Access& access = user(),
                         net::HttpHeaders headers = {}) {
-    return playback_.interval(request(between(from, to), std::move(headers)), access, "front",
-                              Playback::List::kChunks);
+    return playlists_.interval(request(between(from, to), std::move(headers)), access, "front",
+                               Playlists::List::kChunks);
   }
   net::HttpResponse chunk(const record::RecentChunk& chunk, const Access& access = user(),
                           net::HttpHeaders headers = {}) {
     return playback_.chunk(request("", std::move(headers)), access, {"front", chunk.run, chunk.seq});
   }
+  net::HttpResponse object(const net::HttpRequest& request, const Access& access, const std::string& key) {
+    return object_response(*recorded_.store, request, access, key);
+  }
   bool fmp4() { return GetParam() == store::Container::kFmp4; }
 
   test::RecordedStore recorded_{GetParam()};
   store::Catalog catalog_{*recorded_.store, &recorded_.index, recorded_.clock};
+  Playlists playlists_{catalog_, recorded_.clock};
   Playback playback_{*recorded_.store, catalog_, recorded_.index, recorded_.clock};
 };
 
@@ -68,8 +74,8 @@ TEST_P(PlaybackTest, AnIntervalIsAPlaylist) {
   EXPECT_THAT(text, HasSubstr("#EXTM3U"));
   EXPECT_THAT(text, HasSubstr("#EXT-X-ENDLIST"));
   EXPECT_THAT(text, HasSubstr("../../media/rec/front/"));
-  const auto keys = playback_.interval(request(between(seconds(2), seconds(9))), user(), "front",
-                                       Playback::List::kKeyFrames);
+  const auto keys = playlists_.interval(request(between(seconds(2), seconds(9))), user(), "front",
+                                        Playlists::List::kKeyFrames);
   EXPECT_THAT(body_of(keys), HasSubstr("#EXT-X-I-FRAMES-ONLY"));
 }
 
@@ -87,7 +93,7 @@ TEST_P(PlaybackTest, WrongQuestionsAreToldWhatIsWrong) {
                         {"from=-8d", "seven days"},
                         {"from=99999999999", "from: "},
                         {"from=9999-01-01T00:00:00Z", "from: "}}) {
-    const auto response = playback_.interval(request(c.query), user(), "front", Playback::List::kChunks);
+    const auto response = playlists_.interval(request(c.query), user(), "front", Playlists::List::kChunks);
     EXPECT_EQ(response.status, 400U) << c.query;
     EXPECT_THAT(body_of(response), HasSubstr(c.told)) << c.query;
   }
@@ -111,7 +117,7 @@ TEST_P(PlaybackTest, PlaylistsAreCompressedTaggedAndKept) {
   // Kept for some seconds, though the store changed; then made anew.
   ASSERT_TRUE(recorded_.store->remove(recorded_.entries().front()->key));
   EXPECT_EQ(body_of(vod(seconds(0), seconds(20), user(), gzip)), body_of(plain));
-  recorded_.clock.advance(Playback::kCacheFor);
+  recorded_.clock.advance(Playlists::kCacheFor);
   const auto later = vod(seconds(0), seconds(20), user(), gzip);
   EXPECT_NE(body_of(later), body_of(plain));
   EXPECT_NE(field(later, "ETag"), tag);
@@ -142,7 +148,7 @@ TEST_P(PlaybackTest, CredentialsForAnIntervalSeeNoMore) {
   for (const auto& entry : recorded_.entries()) {
     const bool overlaps =
         entry->name.end() > kStart + seconds(20) && entry->name.start < kStart + seconds(30);
-    EXPECT_EQ(playback_.object(request(""), guest, entry->key).status, overlaps ? 200U : 403U) << entry->key;
+    EXPECT_EQ(object(request(""), guest, entry->key).status, overlaps ? 200U : 403U) << entry->key;
   }
 }
 
@@ -170,7 +176,7 @@ TEST_P(PlaybackTest, AfterAStepOfTheClockAnIntervalBeginsWithTheKeyFrameOfTheRun
   const auto part = body_of(vod(after, after + seconds(60), guest));
   EXPECT_THAT(part, Not(HasSubstr(before)));
   EXPECT_THAT(part, HasSubstr("#EXT-X-INDEPENDENT-SEGMENTS\n")) << "from its next key frame on";
-  EXPECT_EQ(playback_.object(request(""), guest, before).status, 403U);
+  EXPECT_EQ(object(request(""), guest, before).status, 403U);
   // Retention takes what it leans on.
   ASSERT_TRUE(recorded_.store->remove(before));
   const auto rest = body_of(vod(after, after + seconds(60)));
@@ -180,17 +186,17 @@ TEST_P(PlaybackTest, AfterAStepOfTheClockAnIntervalBeginsWithTheKeyFrameOfTheRun
 TEST_P(PlaybackTest, ObjectsAndTheirRanges) {
   recorded_.run(seconds(10));
   const auto entry = recorded_.entries().front();
-  const auto whole = playback_.object(request(""), user(), entry->key);
+  const auto whole = object(request(""), user(), entry->key);
   ASSERT_EQ(whole.status, 200U);
   EXPECT_EQ(field(whole, "Content-Type"), fmp4() ? "video/mp4" : "video/mp2t");
   EXPECT_THAT(field(whole, "Cache-Control"), HasSubstr("immutable"));
   const std::string bytes = body_of(whole);
   EXPECT_EQ(base::crc32c(0, base::as_bytes(bytes)), entry->name.crc);
-  const auto range = playback_.object(request("", {{"Range", "bytes=100-299"}}), user(), entry->key);
+  const auto range = object(request("", {{"Range", "bytes=100-299"}}), user(), entry->key);
   EXPECT_EQ(range.status, 206U);
   EXPECT_EQ(body_of(range), bytes.substr(100, 200));
   for (const char* key : {"rec/front/nothing", "rec/front/2026/11/21/03/x.mp4", "miharu-store.json", ""})
-    EXPECT_EQ(playback_.object(request(""), user(), key).status, 404U) << key;
+    EXPECT_EQ(object(request(""), user(), key).status, 404U) << key;
 }
 
 TEST_P(PlaybackTest, ChunksHaveOneAddressWhileTheyGrowAndAfter) {

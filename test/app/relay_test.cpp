@@ -5,7 +5,7 @@
 #include <gtest/gtest.h>
 #include <boost/json.hpp>
 
-#include "net/http_client.h"
+#include "net/raw_client.h"
 #include "record/verify.h"
 #include "support/temp_dir.h"
 

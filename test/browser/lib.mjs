@@ -63,19 +63,36 @@ export async function startBrowser({ width = 1280, height = 800, timezone = 'UTC
 export async function startMiharu(...runArguments) {
   const again = typeof runArguments[0] === 'object' ? runArguments.shift() : {};
   const listen = again.listen ?? '127.0.0.1:0';
-  const program = spawn(process.env.MIHARU_BIN ?? 'build/release/miharu', ['run', '--listen', listen, ...runArguments], {
+  return startProgram(['run', '--listen', listen, ...runArguments], {}, (output) => {
+    const url = /Open (http\S+)/.exec(output)?.[1];
+    const password = again.password ?? /^Sign in as admin with the password (\S+)$/m.exec(output)?.[1];
+    return url && password ? { url, password } : null;
+  });
+}
+
+/** `miharu serve` over a store, with the signing key in the file `key`. */
+export async function startServe(store, key, env = {}) {
+  return startProgram(['serve', '--store', store, '--listen', '127.0.0.1:0'], { ...env, MIHARU_TOKEN_KEY_FILE: key }, (output) => {
+    const url = /Open (http\S+)/.exec(output)?.[1];
+    return url ? { url } : null;
+  });
+}
+
+/** The program $MIHARU_BIN, once `read` finds in its output what is to be known of it. */
+async function startProgram(programArguments, env, read) {
+  const program = spawn(process.env.MIHARU_BIN ?? 'build/release/miharu', programArguments, {
     stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, ...env },
   });
   let output = '';
   const told = new Promise((resolve, reject) => {
-    const read = (text) => {
+    const listen = (text) => {
       output += text;
-      const url = /Open (http\S+)/.exec(output)?.[1];
-      const password = again.password ?? /^Sign in as admin with the password (\S+)$/m.exec(output)?.[1];
-      if (url && password) resolve({ url, password });
+      const known = read(output);
+      if (known) resolve(known);
     };
-    program.stdout.setEncoding('utf8').on('data', read);
-    program.stderr.setEncoding('utf8').on('data', read);
+    program.stdout.setEncoding('utf8').on('data', listen);
+    program.stderr.setEncoding('utf8').on('data', listen);
     program.on('error', reject);
     program.on('exit', (code) => reject(new Error(`miharu ended with ${code}: ${output}`)));
   });
@@ -235,4 +252,15 @@ export async function screenshot(page, name) {
   if (!folder) return;
   await mkdir(folder, { recursive: true });
   await page.screenshot({ path: join(folder, `${name}.png`) });
+}
+
+/** Deterministic numbers from 0 to 1 (mulberry32). */
+export function random(seed) {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let t = Math.imul(state ^ (state >>> 15), state | 1);
+    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+  };
 }

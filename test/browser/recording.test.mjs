@@ -14,6 +14,7 @@ import {
   frameReader,
   framesBetween,
   openInterval,
+  random,
   readFrame,
   screenshot,
   seekAndReadFrame,
@@ -88,17 +89,6 @@ function seekTable() {
     ['the end', last],
   ];
   return times.flatMap(([what, ...moments]) => moments.map((wallMs) => ({ what, wallMs })));
-}
-
-/** Deterministic numbers from 0 to 1 (mulberry32). */
-function random(seed) {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), state | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
 }
 
 const vodAddress = (camera, from, to) => `hls/${camera}/vod.m3u8?from=${Math.floor(from)}&to=${Math.ceil(to)}`;

@@ -12,7 +12,7 @@
 #include <gtest/gtest.h>
 
 #include "net/conditional.h"
-#include "net/http_client.h"
+#include "net/raw_client.h"
 
 namespace miharu::net {
 namespace {

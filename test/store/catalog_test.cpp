@@ -44,6 +44,7 @@ class MemoryStore final : public ObjectStore {
     return base::ByteVector{};
   }
   base::Status put(std::string_view, base::ByteView) override { return {}; }
+  base::Status replace(std::string_view, base::ByteView) override { return {}; }
   base::Status remove(std::string_view) override { return {}; }
   void add(const ObjectName& name) { keys[*object_key("a", name)] = name.size_bytes(), ++state; }
 

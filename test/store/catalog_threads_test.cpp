@@ -54,6 +54,7 @@ class SharedStore final : public ObjectStore {
     ++versions_[std::string(key.substr(0, key.rfind('/') + 1))];
     return {};
   }
+  base::Status replace(std::string_view key, base::ByteView bytes) override { return put(key, bytes); }
   base::Status remove(std::string_view key) override {
     const std::lock_guard lock(mutex_);
     keys_.erase(keys_.find(key));

@@ -14,6 +14,8 @@ parsers=(
   media/h264 media/h264_dts media/h264_packets media/mp4_file media/mp4_scan media/mpegts_scan media/opus
   media/reorder_buffer media/rtcp media/rtp media/sdp
   net/conditional net/http net/http_connection net/http_server net/http_target
+  net/http_client net/origin
+  s3/bucket s3/client s3/credentials s3/failure s3/request s3/signature_v4 s3/xml
   store/catalog store/directory_store store/object_name
   ingest/demo/demo_options
   ingest/rtsp/auth ingest/rtsp/headers ingest/rtsp/message ingest/rtsp/session

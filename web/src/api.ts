@@ -1,6 +1,7 @@
 // The server's HTTP interface. Addresses are relative to the page, which may live below any base path.
 
-export type CameraState = 'recording' | 'connecting' | 'waiting' | 'off';
+/** `stored`: the server has its recording, and not the camera. */
+export type CameraState = 'recording' | 'connecting' | 'waiting' | 'off' | 'stored';
 
 export interface Camera {
   readonly name: string;
@@ -10,6 +11,8 @@ export interface Camera {
   readonly height: number;
   readonly bitrate_bps: number;
   readonly last_error: string | null;
+  /** RFC 3339. */
+  readonly recorded_until: string | null;
 }
 
 export interface Span {

@@ -33,6 +33,8 @@ declare global {
 const kPoll_ms = 4000;
 const kTimelineRefresh_ms = 10_000;
 const kLiveTimeline_ms = 3_600_000;
+/** What is shown first of a camera that has no live picture here. */
+const kLatest_ms = 10 * 60_000;
 /** The step of a frame when the camera does not say how many it sends. */
 const kFrame_s = 1 / 25;
 
@@ -164,9 +166,21 @@ class App {
     if (this.player.mode === 'playback' && this.interval) {
       const at = this.player.position() ?? this.interval.from;
       void this.playInterval(this.interval, at);
+    } else if (this.camera()?.state === 'stored') {
+      this.playLatest();
     } else {
       this.playLive();
     }
+    show(this.liveButton, this.camera()?.state !== 'stored');
+  }
+
+  /** The last minutes that are recorded, where there is no live picture. */
+  private playLatest(): void {
+    const until = this.camera()?.recorded_until;
+    const to = until ? Date.parse(until) : Date.now();
+    const interval = { from: to - kLatest_ms, to };
+    this.intervalForm.set(interval);
+    void this.playInterval(interval);
   }
 
   private playLive(): void {
@@ -237,7 +251,7 @@ class App {
         this.showWaiting();
         return;
       case 'ended':
-        this.showMessage(text.endOfInterval, '', [text.live, () => this.playLive()]);
+        this.showEnded();
         return;
       case 'failed':
         this.showMessage(text.playbackFailed, status.message, [text.tryAgain, () => this.player.retry()]);
@@ -245,6 +259,11 @@ class App {
       case 'no_recording':
         this.showNoRecording(status.next);
     }
+  }
+
+  private showEnded(): void {
+    if (this.camera()?.state === 'stored') this.showMessage(text.endOfInterval);
+    else this.showMessage(text.endOfInterval, '', [text.live, () => this.playLive()]);
   }
 
   private showWaiting(): void {

@@ -40,6 +40,7 @@ export const text = {
     connecting: 'connecting',
     waiting: 'waiting for the camera',
     off: 'off',
+    stored: 'recording',
   } satisfies Record<CameraState, string>,
   liveState: (state: LiveState, delay_ms: number | null): string => {
     switch (state.kind) {

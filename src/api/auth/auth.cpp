@@ -92,9 +92,16 @@ base::Result<Access> Auth::access_of_token(std::string_view token) {
   auto claims = key_.verify(token, clock_.utc());
   if (!claims) return tl::unexpected(claims.error());
   if (tokens_ && tokens_->is_revoked(claims->id)) return fail(Errc::kUnauthorized, "The token was revoked.");
+  if (options_.store_access != nullptr) {
+    if (auto holds = options_.store_access->check(*claims); !holds) return tl::unexpected(holds.error());
+  } else if (!claims->user.empty()) {
+    return fail(Errc::kUnauthorized, "The session is of another server.");
+  }
   Access access;
-  access.kind = Access::Kind::kToken;
-  access.name = std::move(claims->id);
+  const bool signed_in = !claims->user.empty();
+  access.kind = signed_in ? Access::Kind::kUser : Access::Kind::kToken;
+  access.admin = signed_in;
+  access.name = signed_in ? std::move(claims->user) : std::move(claims->id);
   access.cameras = std::move(claims->cameras);
   access.rights = claims->rights;
   access.interval = claims->interval;

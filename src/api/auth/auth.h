@@ -12,6 +12,7 @@
 #include <unordered_map>
 
 #include "api/auth/rights.h"
+#include "api/auth/store_access.h"
 #include "api/auth/tokens.h"
 #include "api/auth/users.h"
 #include "net/event_loop.h"
@@ -21,7 +22,7 @@ namespace miharu::api {
 
 enum class AuthMode : uint8_t {
   kUsers,   // users, sessions and tokens
-  kTokens,  // tokens alone, without a database: `serve` and Lambda
+  kTokens,  // no database: tokens, and the users of a store (`serve` and Lambda)
   kOpen,    // everybody is let in; the caller must see to it that the server listens on loopback only
 };
 
@@ -30,6 +31,7 @@ struct AuthOptions {
   std::filesystem::path database;   // kUsers
   std::filesystem::path token_key;  // made when missing, except for kTokens
   PasswordCost password_cost;
+  StoreAccess* store_access = nullptr;  // kTokens: must outlive the Auth
 };
 
 // Counts failures in a window of time. Bounded; thread-safe.
@@ -76,8 +78,9 @@ class Auth {
 
   [[nodiscard]] AuthMode mode() const { return options_.mode; }
   [[nodiscard]] const base::Clock& clock() const { return clock_; }
-  Users* users() { return users_.get(); }        // null without a database
-  TokenList* tokens() { return tokens_.get(); }  // null without a database
+  Users* users() { return users_.get(); }                        // null without a database
+  StoreAccess* store_access() { return options_.store_access; }  // null with a database
+  TokenList* tokens() { return tokens_.get(); }                  // null without a database
   const TokenKey& key() const { return key_; }
   base::Result<Access> access_of_token(std::string_view token);
 

@@ -60,7 +60,8 @@ void sign_in(Auth& auth, RequestContext context, const Exchange& exchange) {
   if (!user || !password || user->size() > 64 || password->size() > 256) {
     return exchange->respond(net::problem(400, "Send {\"user\":..., \"password\":...} or {\"token\":...}."));
   }
-  if (auth.users() == nullptr) return exchange->respond(net::problem(403, "This server takes tokens only."));
+  if (auth.users() == nullptr && auth.store_access() == nullptr)
+    return exchange->respond(net::problem(403, "This server takes tokens only."));
   const auto now = auth.clock().steady();
   const std::string remote = context.request.remote;
   auto wait = auth.failures_of_remote.begin(remote, now);
@@ -69,11 +70,17 @@ void sign_in(Auth& auth, RequestContext context, const Exchange& exchange) {
 
   run_and_respond(auth, exchange,
                   [&auth, request = std::move(context.request), remote, user = *user, password = *password] {
-                    const auto matches = auth.users()->verify(user, password);
+                    const auto matches = auth.users() != nullptr
+                                             ? auth.users()->verify(user, password)
+                                             : auth.store_access()->verify(user, password);
                     if (!matches) return problem_of(matches.error());
                     if (!*matches) return problem_of({Errc::kUnauthorized, "User or password is wrong.", -1});
                     auth.failures_of_remote.succeeded(remote);
                     auth.failures_of_user.succeeded(user);
+                    if (auth.users() == nullptr) {
+                      const std::string session = auth.key().sign(auth.store_access()->session_of(user));
+                      return with_cookie(session_cookie(request, session, StoreAccess::kSessionLife));
+                    }
                     const auto id = auth.users()->open_session(user);
                     if (!id) return problem_of(id.error());
                     return with_cookie(session_cookie(request, *id, Users::kSessionLife));

@@ -59,6 +59,10 @@ std::string to_json(const TokenClaims& claims) {
     object["to"] = base::to_unix_ms(claims.interval->to);
   }
   object["expires"] = base::to_unix_ms(claims.expires);
+  if (!claims.user.empty()) {
+    object["user"] = claims.user;
+    object["issued"] = base::to_unix_ms(claims.issued);
+  }
   return json::serialize(object);
 }
 
@@ -94,6 +98,12 @@ base::Result<TokenClaims> claims_from_json(std::string_view text) {
     const auto to = time_in(object, "to");
     if (!from || !to || *from >= *to) return malformed();
     claims.interval = Interval{*from, *to};
+  }
+  if (const json::value* user = object.if_contains("user")) {
+    const auto issued = time_in(object, "issued");
+    if (!user->is_string() || user->get_string().empty() || !issued) return malformed();
+    claims.user = std::string(user->get_string());
+    claims.issued = *issued;
   }
   return claims;
 }

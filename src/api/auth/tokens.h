@@ -23,6 +23,9 @@ struct TokenClaims {
   Rights rights = 0;
   std::optional<Interval> interval;
   base::UtcTime expires;
+  // Of a session: who signed in, and when. Empty and 1970 for what was handed out.
+  std::string user{};
+  base::UtcTime issued{};
 };
 
 // Immutable, thread-safe.

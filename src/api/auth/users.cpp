@@ -21,13 +21,6 @@ std::string stored_form(std::string_view session_id) {
   return base::to_hex(std::as_bytes(std::span(hash)));
 }
 
-base::Status check_name(std::string_view name) {
-  constexpr std::string_view kAllowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-@";
-  if (!name.empty() && name.size() <= 64 && name.find_first_not_of(kAllowed) == std::string_view::npos)
-    return {};
-  return fail(Errc::kInvalid, "a user name has 1 to 64 of a-z A-Z 0-9 . _ - @");
-}
-
 int64_t count_of(SQLite::Database& db, const char* sql, const std::string& argument) {
   SQLite::Statement query(db, sql);
   query.bind(1, argument);
@@ -35,6 +28,13 @@ int64_t count_of(SQLite::Database& db, const char* sql, const std::string& argum
 }
 
 }  // namespace
+
+base::Status check_user_name(std::string_view name) {
+  constexpr std::string_view kAllowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-@";
+  if (!name.empty() && name.size() <= 64 && name.find_first_not_of(kAllowed) == std::string_view::npos)
+    return {};
+  return fail(Errc::kInvalid, "a user name has 1 to 64 of a-z A-Z 0-9 . _ - @");
+}
 
 Users::Users(Database& database, const base::Clock& clock, PasswordCost cost)
     : database_(database),
@@ -52,7 +52,7 @@ base::Result<std::optional<std::string>> Users::create_first() {
 }
 
 base::Status Users::add(std::string_view name, std::string_view password) {
-  if (auto ok = check_name(name); !ok) return ok;
+  if (auto ok = check_user_name(name); !ok) return ok;
   if (auto ok = check_password(password); !ok) return ok;
   const auto hash = hash_password(password, cost_);
   if (!hash) return tl::unexpected(hash.error());

@@ -24,6 +24,9 @@ struct Session {
   base::UtcTime expires;
 };
 
+// Names have 1 to 64 of a-z A-Z 0-9 . _ - @.
+base::Status check_user_name(std::string_view name);
+
 // Thread-safe. All but find_session() write to disk or take Argon2id's time: not for the control thread.
 class Users {
  public:
@@ -35,7 +38,6 @@ class Users {
   // Makes the user "admin" when there is no user at all, and returns the generated password: the only time it
   // is to be had.
   base::Result<std::optional<std::string>> create_first();
-  // Names have 1 to 64 of a-z A-Z 0-9 . _ - @.
   base::Status add(std::string_view name, std::string_view password);
   base::Status set_password(std::string_view name, std::string_view password);  // ends the user's sessions
   base::Status remove(std::string_view name);  // and the user's sessions; not the last user

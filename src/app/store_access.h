@@ -1,0 +1,19 @@
+// Where commands find a store, and the key that signs for it.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include "store/object_store.h"
+
+namespace miharu::app {
+
+// "s3://bucket/prefix", with endpoint, region and credentials from the environment and the AWS files; or a
+// directory that is a store already. Errors say what to do.
+base::Result<std::unique_ptr<store::ObjectStore>> open_store(const std::string& where);
+
+// The file that MIHARU_TOKEN_KEY_FILE names: the signing key of `serve`, which is never a recorder's.
+base::Result<std::filesystem::path> token_key_file();
+
+}  // namespace miharu::app

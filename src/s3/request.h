@@ -1,0 +1,76 @@
+// The requests of S3 that miharu makes, signed, as values: whoever has an HttpClient sends them.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "net/http_client.h"
+#include "s3/bucket.h"
+#include "s3/signature_v4.h"
+
+namespace miharu::s3 {
+
+struct PutOptions {
+  // `If-None-Match: *`: nothing is ever overwritten. Off for the few keys that change (control/, live
+  // playlists).
+  bool create_only = true;
+  std::string if_match;  // an ETag: replace this version alone
+  std::string content_type = "application/octet-stream";
+  bool expect_continue = false;
+};
+
+struct ListOptions {
+  std::string prefix{};       // below the bucket's own
+  std::string start_after{};  // likewise; empty: from the start
+  bool one_level = false;     // delimiter '/'
+  unsigned max_keys = 0;      // 0: as many as the store gives at once (1000)
+  std::string next{};         // of the page before
+};
+
+// Immutable, thread-safe. `time` is the moment of sending: stores take 15 minutes of difference.
+class RequestMaker {
+ public:
+  RequestMaker(Bucket bucket, Credentials credentials)
+      : bucket_(std::move(bucket)), credentials_(std::move(credentials)) {}
+
+  [[nodiscard]] const Bucket& bucket() const { return bucket_; }
+
+  // `payload` is the hex SHA-256 of the body: the store refuses other bytes.
+  [[nodiscard]] net::HttpClientRequest put(std::string_view key, net::FileBody body,
+                                           const std::string& payload, const PutOptions& options,
+                                           base::UtcTime time) const;
+  [[nodiscard]] net::HttpClientRequest put(std::string_view key, std::string body, const PutOptions& options,
+                                           base::UtcTime time) const;
+  // Length 0: to the end. The reply may have `length` bytes, or kMostWholeBytes.
+  static constexpr uint64_t kMostWholeBytes = 64 << 20;
+  [[nodiscard]] net::HttpClientRequest get(std::string_view key, uint64_t offset, uint64_t length,
+                                           base::UtcTime time) const;
+  [[nodiscard]] net::HttpClientRequest head(std::string_view key, base::UtcTime time) const;
+  [[nodiscard]] net::HttpClientRequest remove(std::string_view key, base::UtcTime time) const;
+  [[nodiscard]] net::HttpClientRequest list(const ListOptions& options, base::UtcTime time) const;
+  // A URL that reads one object without credentials until it expires.
+  [[nodiscard]] std::string presigned_get(std::string_view key, base::UtcTime time,
+                                          std::chrono::seconds expires) const;
+
+ private:
+  struct Plan {
+    std::string method;
+    std::string path;
+    NameValues query;
+    NameValues headers;
+    std::string payload{kEmptyPayload};
+  };
+  [[nodiscard]] net::HttpClientRequest sign(Plan plan, base::UtcTime time) const;
+  [[nodiscard]] net::HttpClientRequest put_head(std::string_view key, const std::string& payload,
+                                                const PutOptions& options, base::UtcTime time) const;
+
+  Bucket bucket_;
+  Credentials credentials_;
+};
+
+// SHA-256 of a piece of a file, for put(). Reads it once: blocking.
+base::Result<std::string> sha256_of(const net::FileBody& body);
+
+}  // namespace miharu::s3

@@ -1,0 +1,140 @@
+#include "store/relays.h"
+
+#include <algorithm>
+#include <set>
+
+namespace miharu::store {
+namespace {
+
+// Folders at the root that are no recorder's.
+bool is_ours(std::string_view folder) {
+  return folder == "auth/" || folder == "app/" || folder == "control/" || folder == "rec/" ||
+         folder == "tmp/";
+}
+
+}  // namespace
+
+CatalogResult merge(std::vector<CatalogResult> of_relays) {
+  CatalogResult merged;
+  struct Next {
+    CatalogResult* from;
+    size_t at = 0;
+    base::UtcTime end{};  // of what was taken of it
+  };
+  std::vector<Next> nexts;
+  for (CatalogResult& each : of_relays) {
+    merged.undecodable += each.undecodable;
+    merged.shadowed += each.shadowed;
+    nexts.push_back({&each});
+  }
+  const auto ended = [](const Next& next) { return next.at == next.from->entries.size(); };
+  const auto start = [](const Next& next) { return next.from->entries[next.at]->name.start; };
+  for (;;) {
+    Next* first = nullptr;
+    for (Next& next : nexts) {
+      if (!ended(next) && (first == nullptr || start(next) < start(*first))) first = &next;
+    }
+    if (first == nullptr) return merged;
+    CatalogEntryPtr& entry = first->from->entries[first->at++];
+    const bool shadowed = std::ranges::any_of(
+        nexts, [&](const Next& other) { return &other != first && other.end > entry->name.start; });
+    if (shadowed) {
+      ++merged.shadowed;
+      continue;
+    }
+    first->end = std::max(first->end, entry->name.end());
+    merged.entries.push_back(std::move(entry));
+  }
+}
+
+base::Result<Relays::Known> Relays::relays() {
+  const std::lock_guard lock(mutex_);
+  if (looked_ && clock_.steady() - looked_at_ < kRefresh) return known_;
+  auto listing = store_.list("", true);
+  if (!listing) return tl::unexpected(std::move(listing.error()));
+  std::vector<std::string> roots{""};
+  for (std::string& folder : listing->prefixes) {
+    if (!is_ours(folder)) roots.push_back(std::move(folder));
+  }
+  Known found;
+  for (const std::string& root : roots) {
+    const auto before = known_.find(root);
+    Relay relay;
+    relay.catalog = before != known_.end() ? before->second.catalog
+                                           : std::make_shared<Catalog>(store_, nullptr, clock_, root);
+    auto cameras = relay.catalog->cameras();
+    if (!cameras) return tl::unexpected(std::move(cameras.error()));
+    relay.cameras = std::move(*cameras);
+    if (!relay.cameras.empty()) found.emplace(root, std::move(relay));
+  }
+  known_ = std::move(found);
+  looked_ = true;
+  looked_at_ = clock_.steady();
+  return known_;
+}
+
+base::Result<std::vector<std::shared_ptr<Catalog>>> Relays::of(std::string_view camera) {
+  const auto known = relays();
+  if (!known) return tl::unexpected(known.error());
+  std::vector<std::shared_ptr<Catalog>> catalogs;
+  for (const auto& [root, relay] : *known) {
+    if (std::ranges::find(relay.cameras, camera) != relay.cameras.end()) catalogs.push_back(relay.catalog);
+  }
+  return catalogs;
+}
+
+base::Result<CatalogResult> Relays::find_in_all(Find which, std::string_view camera, base::UtcTime from,
+                                                base::UtcTime to) {
+  const auto catalogs = of(camera);
+  if (!catalogs) return tl::unexpected(catalogs.error());
+  std::vector<CatalogResult> results;
+  for (const auto& catalog : *catalogs) {
+    auto found = ((*catalog).*which)(camera, from, to);
+    if (!found) return found;
+    results.push_back(std::move(*found));
+  }
+  return results.size() == 1 ? std::move(results.front()) : merge(std::move(results));
+}
+
+base::Result<CatalogResult> Relays::find(std::string_view camera, base::UtcTime from, base::UtcTime to) {
+  return find_in_all(&Catalog::find, camera, from, to);
+}
+
+base::Result<CatalogResult> Relays::find_with_lead(std::string_view camera, base::UtcTime from,
+                                                   base::UtcTime to) {
+  return find_in_all(&Catalog::find_with_lead, camera, from, to);
+}
+
+base::Result<std::vector<std::string>> Relays::cameras() {
+  const auto known = relays();
+  if (!known) return tl::unexpected(known.error());
+  std::set<std::string> names;
+  for (const auto& [root, relay] : *known) names.insert(relay.cameras.begin(), relay.cameras.end());
+  return std::vector<std::string>(names.begin(), names.end());
+}
+
+base::Result<CatalogEntryPtr> Relays::oldest(std::string_view camera) {
+  const auto catalogs = of(camera);
+  if (!catalogs) return tl::unexpected(catalogs.error());
+  CatalogEntryPtr first;
+  for (const auto& catalog : *catalogs) {
+    auto entry = catalog->oldest(camera);
+    if (!entry) return entry;
+    if (*entry && (!first || (*entry)->name.start < first->name.start)) first = std::move(*entry);
+  }
+  return first;
+}
+
+base::Result<CatalogEntryPtr> Relays::newest(std::string_view camera) {
+  const auto catalogs = of(camera);
+  if (!catalogs) return tl::unexpected(catalogs.error());
+  CatalogEntryPtr last;
+  for (const auto& catalog : *catalogs) {
+    auto entry = catalog->newest(camera);
+    if (!entry) return entry;
+    if (*entry && (!last || (*entry)->name.start > last->name.start)) last = std::move(*entry);
+  }
+  return last;
+}
+
+}  // namespace miharu::store

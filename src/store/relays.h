@@ -1,0 +1,58 @@
+// A store that several recorders wrote to, each below a folder of its own: one timeline a camera.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "store/catalog.h"
+
+namespace miharu::store {
+
+// The recorders of a store: each folder at its root that has a rec/, and the root itself if it has one. Where
+// two have the same camera at the same time, the object that begins first is played and the other is counted
+// in CatalogResult::shadowed. Thread-safe.
+class Relays final : public Footage {
+ public:
+  // How long a recorder that is new may stay unknown.
+  static constexpr base::seconds kRefresh{60};
+
+  // Both must outlive it.
+  explicit Relays(ObjectStore& store, const base::Clock& clock = base::system_clock())
+      : store_(store), clock_(clock) {}
+
+  base::Result<CatalogResult> find(std::string_view camera, base::UtcTime from, base::UtcTime to) override;
+  base::Result<CatalogResult> find_with_lead(std::string_view camera, base::UtcTime from,
+                                             base::UtcTime to) override;
+  base::Result<std::vector<std::string>> cameras() override;
+  base::Result<CatalogEntryPtr> oldest(std::string_view camera) override;
+  base::Result<CatalogEntryPtr> newest(std::string_view camera) override;
+
+ private:
+  struct Relay {
+    std::shared_ptr<Catalog> catalog;
+    std::vector<std::string> cameras;
+  };
+  using Known = std::map<std::string, Relay>;  // by root: "" or "r1/"
+  base::Result<Known> relays();
+  // Catalogs of the recorders that have the camera.
+  base::Result<std::vector<std::shared_ptr<Catalog>>> of(std::string_view camera);
+  using Find = base::Result<CatalogResult> (Catalog::*)(std::string_view, base::UtcTime, base::UtcTime);
+  base::Result<CatalogResult> find_in_all(Find which, std::string_view camera, base::UtcTime from,
+                                          base::UtcTime to);
+
+  ObjectStore& store_;
+  const base::Clock& clock_;
+  std::mutex mutex_;  // guards what follows
+  Known known_;
+  bool looked_ = false;
+  base::SteadyTime looked_at_{};
+};
+
+// One timeline of several: by start, those of one recorder in their order. What overlaps an object of another
+// recorder that begins before it is left out and counted.
+CatalogResult merge(std::vector<CatalogResult> of_relays);
+
+}  // namespace miharu::store

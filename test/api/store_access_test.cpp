@@ -1,0 +1,161 @@
+#include "api/auth/store_access.h"
+
+#include <map>
+
+#include <gtest/gtest.h>
+
+#include "base/bytes.h"
+#include "support/manual_clock.h"
+
+namespace miharu::api {
+namespace {
+
+using base::Errc;
+using base::seconds;
+
+constexpr PasswordCost kCheap{1, 8192};
+constexpr std::string_view kPassword = "correct horse";
+
+class MemoryStore final : public store::ObjectStore {
+ public:
+  base::Result<store::Listing> list(std::string_view, bool) override { return store::Listing{}; }
+  base::Result<base::ByteVector> get(std::string_view key, uint64_t, uint64_t) override {
+    ++gets;
+    if (broken) return base::fail(Errc::kIo, "the store is away");
+    const auto found = objects.find(std::string(key));
+    if (found == objects.end()) return base::fail(Errc::kNotFound, "there is no such object");
+    const auto bytes = base::as_bytes(found->second);
+    return base::ByteVector(bytes.begin(), bytes.end());
+  }
+  base::Status put(std::string_view key, base::ByteView bytes) override { return replace(key, bytes); }
+  base::Status replace(std::string_view key, base::ByteView bytes) override {
+    if (broken) return base::fail(Errc::kIo, "the store is away");
+    objects[std::string(key)] = std::string(base::as_text(bytes));
+    return {};
+  }
+  base::Status remove(std::string_view) override { return {}; }
+
+  std::map<std::string, std::string> objects;
+  bool broken = false;
+  int gets = 0;
+};
+
+class StoreAccessTest : public testing::Test {
+ protected:
+  bool verifies(std::string_view name, std::string_view password) {
+    const auto matches = access.verify(name, password);
+    EXPECT_TRUE(matches) << matches.error().text;
+    return matches && *matches;
+  }
+
+  MemoryStore store;
+  test::ManualClock clock{base::from_unix_ms(1'790'000'000'000)};
+  AccessAdmin admin{store, clock, kCheap};
+  StoreAccess access{store, clock, kCheap};
+};
+
+TEST_F(StoreAccessTest, UsersOfTheStoreSignIn) {
+  EXPECT_FALSE(*access.has_users());
+  EXPECT_FALSE(verifies("alice", kPassword));
+  ASSERT_TRUE(admin.add_user("alice", kPassword));
+  clock.advance(StoreAccess::kRefresh);
+  EXPECT_TRUE(*access.has_users());
+  EXPECT_TRUE(verifies("alice", kPassword));
+  EXPECT_FALSE(verifies("alice", "wrong horse"));
+  EXPECT_FALSE(verifies("bob", kPassword));
+  EXPECT_EQ(store.objects.at("auth/users.json").find(kPassword), std::string::npos);
+}
+
+TEST_F(StoreAccessTest, UsersAreCheckedBeforeTheyAreWritten) {
+  ASSERT_TRUE(admin.add_user("alice", kPassword));
+  EXPECT_EQ(admin.add_user("alice", kPassword).error().code, Errc::kExists);
+  EXPECT_EQ(admin.add_user("no blank", kPassword).error().code, Errc::kInvalid);
+  EXPECT_EQ(admin.add_user("bob", "short").error().code, Errc::kInvalid);
+  EXPECT_EQ(admin.set_password("bob", kPassword).error().code, Errc::kNotFound);
+  EXPECT_EQ(admin.remove_user("bob").error().code, Errc::kNotFound);
+  EXPECT_EQ(read_users(store)->size(), 1U);
+}
+
+TEST_F(StoreAccessTest, ASessionEndsWithItsPasswordAndWithItsUser) {
+  ASSERT_TRUE(admin.add_user("alice", kPassword));
+  ASSERT_TRUE(admin.add_user("bob", kPassword));
+  const TokenClaims alice = access.session_of("alice");
+  const TokenClaims bob = access.session_of("bob");
+  EXPECT_EQ(alice.expires, clock.utc() + StoreAccess::kSessionLife);
+  EXPECT_TRUE(access.check(alice));
+  EXPECT_TRUE(access.check(bob));
+  clock.advance(seconds(100));
+  ASSERT_TRUE(admin.set_password("alice", "another horse"));
+  ASSERT_TRUE(admin.remove_user("bob"));
+  EXPECT_EQ(access.check(alice).error().code, Errc::kUnauthorized);
+  EXPECT_EQ(access.check(bob).error().code, Errc::kUnauthorized);
+  EXPECT_TRUE(access.check(access.session_of("alice")));
+}
+
+TEST_F(StoreAccessTest, ARevokedTokenHoldsNoLongerThanAMinute) {
+  TokenClaims claims = access.session_of("");
+  ASSERT_TRUE(admin.add_token(claims, "test"));
+  EXPECT_TRUE(access.check(claims));
+  EXPECT_EQ(admin.revoke_token("another").error().code, Errc::kNotFound);
+  ASSERT_TRUE(admin.revoke_token(claims.id));
+  EXPECT_TRUE(access.check(claims));  // the list was read a moment ago
+  clock.advance(StoreAccess::kRefresh);
+  EXPECT_EQ(access.check(claims).error().code, Errc::kUnauthorized);
+  EXPECT_TRUE(read_tokens(store)->at(0).revoked);
+}
+
+TEST_F(StoreAccessTest, TheListsAreReadOnceInAWhile) {
+  ASSERT_TRUE(admin.add_user("alice", kPassword));
+  const TokenClaims session = access.session_of("alice");
+  EXPECT_TRUE(access.check(session));
+  const int gets = store.gets;
+  for (int i = 0; i < 100; ++i) EXPECT_TRUE(access.check(session));
+  EXPECT_EQ(store.gets, gets);
+  clock.advance(StoreAccess::kRefresh);
+  EXPECT_TRUE(access.check(session));
+  EXPECT_EQ(store.gets, gets + 2);
+}
+
+TEST_F(StoreAccessTest, AStoreThatIsAwayIsBelievedForAMinuteAndThenNobodyIsLetIn) {
+  ASSERT_TRUE(admin.add_user("alice", kPassword));
+  const TokenClaims session = access.session_of("alice");
+  ASSERT_TRUE(access.check(session));
+  store.broken = true;
+  clock.advance(StoreAccess::kStale - seconds(1));
+  EXPECT_TRUE(access.check(session));
+  clock.advance(seconds(1));
+  EXPECT_EQ(access.check(session).error().code, Errc::kIo);
+  EXPECT_FALSE(access.verify("alice", kPassword));
+  store.broken = false;
+  EXPECT_TRUE(access.check(session));
+}
+
+TEST_F(StoreAccessTest, ListsThatAreNotOursLetNobodyIn) {
+  for (const char* text :
+       {"", "[]", "{}", R"({"users":1})", R"({"users":[1]})", R"({"users":[{"name":"alice"}]})",
+        R"({"users":[{"name":"a","hash":"b","role":"admin","created":-1,"changed":0}]})"}) {
+    store.objects["auth/users.json"] = text;
+    EXPECT_EQ(access.verify("alice", kPassword).error().code, Errc::kMalformed) << text;
+    EXPECT_EQ(admin.add_user("bob", kPassword).error().code, Errc::kMalformed) << text;
+  }
+  store.objects.clear();
+  for (const char* text :
+       {"", R"({"tokens":[{"claims":{},"created":0,"created_by":"a","revoked":false}]})"}) {
+    store.objects["auth/tokens.json"] = text;
+    EXPECT_EQ(access.check(access.session_of("")).error().code, Errc::kMalformed) << text;
+  }
+}
+
+TEST_F(StoreAccessTest, TokensThatEndedLongAgoAreForgotten) {
+  const TokenClaims old = access.session_of("");
+  ASSERT_TRUE(admin.add_token(old, "test"));
+  clock.advance(std::chrono::days(60));
+  const TokenClaims fresh = access.session_of("");
+  ASSERT_TRUE(admin.add_token(fresh, "test"));
+  const auto tokens = read_tokens(store);
+  ASSERT_EQ(tokens->size(), 1U);
+  EXPECT_EQ(tokens->at(0).claims.id, fresh.id);
+}
+
+}  // namespace
+}  // namespace miharu::api

@@ -1,0 +1,129 @@
+#include "store/relays.h"
+
+#include <map>
+
+#include <gtest/gtest.h>
+
+#include "store/synthetic.h"
+#include "support/manual_clock.h"
+
+namespace miharu::store {
+namespace {
+
+using base::seconds;
+using std::chrono::hours;
+using test::make_object;
+
+const base::UtcTime kHour =
+    base::UtcTime(std::chrono::sys_days(std::chrono::year(2026) / 11 / 21)) + hours(3);
+
+class MemoryStore final : public ObjectStore {
+ public:
+  base::Result<Listing> list(std::string_view prefix, bool one_level) override {
+    if (broken) return base::fail(base::Errc::kRefused, "the store is away");
+    Listing out;
+    for (const auto& [key, size] : keys) {
+      if (!key.starts_with(prefix)) continue;
+      const size_t slash = one_level ? key.find('/', prefix.size()) : std::string::npos;
+      if (slash == std::string::npos) {
+        out.objects.push_back({key, size});
+      } else if (const std::string below = key.substr(0, slash + 1);
+                 out.prefixes.empty() || out.prefixes.back() != below) {
+        out.prefixes.push_back(below);
+      }
+    }
+    return out;
+  }
+  base::Result<base::ByteVector> get(std::string_view, uint64_t, uint64_t) override {
+    return base::ByteVector{};
+  }
+  base::Status put(std::string_view, base::ByteView) override { return {}; }
+  base::Status replace(std::string_view, base::ByteView) override { return {}; }
+  base::Status remove(std::string_view) override { return {}; }
+  void add(const std::string& root, const std::string& camera, const ObjectName& name) {
+    keys[root + *object_key(camera, name)] = name.size_bytes();
+  }
+
+  std::map<std::string, uint64_t> keys;
+  bool broken = false;
+};
+
+class RelaysTest : public testing::Test {
+ protected:
+  // Root and start of each, in seconds after kHour.
+  using Found = std::vector<std::pair<std::string, int64_t>>;
+  Found find(base::nanoseconds from, base::nanoseconds to) {
+    const auto found = relays.find("a", kHour + from, kHour + to);
+    EXPECT_TRUE(found) << found.error().to_string();
+    shadowed = found->shadowed;
+    Found out;
+    for (const CatalogEntryPtr& entry : found->entries) {
+      out.emplace_back(entry->key.substr(0, entry->key.find("rec/")),
+                       std::chrono::floor<seconds>(entry->name.start - kHour).count());
+    }
+    return out;
+  }
+
+  MemoryStore store;
+  test::ManualClock clock{kHour + hours(1)};
+  Relays relays{store, clock};
+  uint64_t shadowed = 0;
+};
+
+TEST_F(RelaysTest, AReplacedRecorderGoesOnWithTheTimeline) {
+  for (int i = 0; i < 3; ++i) store.add("r1/", "a", make_object(kHour + seconds(32 * i), 100 + 8 * i, 8));
+  // The numbers of another recorder are its own.
+  for (int i = 0; i < 2; ++i) store.add("r2/", "a", make_object(kHour + seconds(200 + 32 * i), 50 + 8 * i, 8));
+  store.keys["auth/users.json"] = 1;
+  store.keys["app/index.html"] = 1;
+  EXPECT_EQ(find(seconds(0), seconds(300)),
+            (Found{{"r1/", 0}, {"r1/", 32}, {"r1/", 64}, {"r2/", 200}, {"r2/", 232}}));
+  EXPECT_EQ(shadowed, 0U);
+  EXPECT_EQ(*relays.cameras(), std::vector<std::string>{"a"});
+  EXPECT_EQ((*relays.oldest("a"))->name.start, kHour);
+  EXPECT_EQ((*relays.newest("a"))->name.start, kHour + seconds(232));
+}
+
+TEST_F(RelaysTest, WhereTwoRecordAtOnceTheEarlierIsPlayed) {
+  store.add("r1/", "a", make_object(kHour, 100, 8));
+  store.add("r1/", "a", make_object(kHour + seconds(32), 108, 8));
+  store.add("r2/", "a", make_object(kHour + seconds(10), 50, 8));
+  store.add("r2/", "a", make_object(kHour + seconds(70), 58, 8));
+  store.add("r1/", "a", make_object(kHour + seconds(80), 116, 8));
+  EXPECT_EQ(find(seconds(0), seconds(200)), (Found{{"r1/", 0}, {"r1/", 32}, {"r2/", 70}}));
+  EXPECT_EQ(shadowed, 2U);
+}
+
+TEST_F(RelaysTest, WhatOneRecorderPlacedTwiceIsNotTouched) {
+  // The clock was set back: two runs of one recorder overlap.
+  store.add("r1/", "a", make_object(kHour + seconds(20), 100, 8));
+  store.add("r1/", "a", make_object(kHour, 108, 8, {6, RunReason::kClockStep}));
+  store.add("r2/", "a", make_object(kHour + seconds(100), 50, 8));
+  EXPECT_EQ(find(seconds(0), seconds(200)), (Found{{"r1/", 20}, {"r1/", 0}, {"r2/", 100}}));
+}
+
+TEST_F(RelaysTest, TheRootMayBeARecorderItself) {
+  store.add("", "a", make_object(kHour, 100, 8));
+  store.add("", "b", make_object(kHour, 100, 8));
+  store.add("r1/", "a", make_object(kHour + seconds(100), 50, 8));
+  EXPECT_EQ(find(seconds(0), seconds(200)), (Found{{"", 0}, {"r1/", 100}}));
+  EXPECT_EQ(*relays.cameras(), (std::vector<std::string>{"a", "b"}));
+}
+
+TEST_F(RelaysTest, ANewRecorderIsFoundWithinAMinute) {
+  store.add("r1/", "a", make_object(kHour, 100, 8));
+  EXPECT_EQ(find(seconds(0), seconds(200)).size(), 1U);
+  store.add("r2/", "a", make_object(kHour + seconds(100), 50, 8));
+  clock.advance(Relays::kRefresh);
+  EXPECT_EQ(find(seconds(0), seconds(200)).size(), 2U);
+}
+
+TEST_F(RelaysTest, AStoreThatIsAwayIsAnError) {
+  store.broken = true;
+  EXPECT_EQ(relays.find("a", kHour, kHour + hours(1)).error().code, base::Errc::kRefused);
+  EXPECT_FALSE(relays.cameras());
+  EXPECT_FALSE(relays.newest("a"));
+}
+
+}  // namespace
+}  // namespace miharu::store
