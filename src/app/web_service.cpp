@@ -43,13 +43,14 @@ std::string url_host(const Endpoint& endpoint) {
 WebService::WebService(net::EventLoop& control, const Config& config, std::filesystem::path data,
                        store::DirectoryStore& store, store::Catalog& catalog,
                        const record::Recordings& recordings, const record::GapLog& gaps,
-                       const api::CameraList& cameras)
+                       const api::CameraList& cameras, const upload::UploadLog* uploads)
     : control_(control),
       config_(config),
       data_(std::move(data)),
       catalog_(catalog),
       gaps_(gaps),
       cameras_(cameras),
+      uploads_(uploads),
       playback_(store, catalog, recordings, base::system_clock()),
       waiters_(control),
       live_hls_(catalog, recordings, waiters_, base::system_clock()),
@@ -142,7 +143,7 @@ void WebService::add_routes() {
     if (!gaps) return exchange->respond(api::problem_of(gaps.error()));
     exchange->respond({200,
                        {{"Content-Type", "text/plain; version=0.0.4"}, {"Cache-Control", "no-store"}},
-                       api::metrics_text(cameras_.cameras(), *gaps, server_->stats())});
+                       api::metrics_text(cameras_.cameras(), *gaps, server_->stats(), cameras_.uploads())});
   });
   api::add_session_routes(*router_, *auth_);
   add_camera_routes();
@@ -162,7 +163,7 @@ void WebService::add_camera_routes() {
                  std::erase_if(cameras, [&](const api::CameraStatus& camera) {
                    return !sees(context.access, camera.name);
                  });
-                 exchange->respond(api::json_response(200, api::cameras_json(cameras)));
+                 exchange->respond(api::json_response(200, api::cameras_json(cameras, cameras_.uploads())));
                });
   router_->add(
       "GET", "/api/v1/cameras/{camera}/timeline", Need::of(Right::kPlayback),
@@ -173,7 +174,7 @@ void WebService::add_camera_routes() {
         if (!allowed)
           return exchange->respond(net::problem(403, "your credentials do not reach into this interval"));
         const auto timeline = api::make_timeline(catalog_, &gaps_, context.param("camera"), allowed->from,
-                                                 allowed->to, base::system_clock().utc());
+                                                 allowed->to, base::system_clock().utc(), uploads_);
         exchange->respond(timeline ? api::json_response(200, api::to_json(*timeline))
                                    : api::problem_of(timeline.error()));
       });
