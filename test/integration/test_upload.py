@@ -103,6 +103,35 @@ def test_a_backlog_drains_when_the_link_is_back(folder, tmp_path_factory):
                 key: here[key] for key in here if key.rsplit("/", 1)[1] in waiting}
 
 
+def test_only_what_is_in_the_bucket_is_evicted(folder, tmp_path_factory):
+    with Store(tmp_path_factory.mktemp("store")) as store:
+        with relay(folder, store) as server:
+            server.wait_for_objects("front", 2, 30)
+            wait_for_drained(server, 10)
+            store.stop()
+            before = {object.path.name for object in server.objects("front")}
+            server.wait_for_objects("front", len(before) + 2, 30)
+            wait_until(lambda: uploads(server)["pending_objects"] >= 2, 10, "objects wait")
+        text = server.config.read_text(encoding="utf-8")
+        server.config.write_text(text.replace('path = "data/store"', 'path = "data/store"\nkeep = { age = "1s" }'), encoding="utf-8")
+        waiting = {object.path.name for object in server.objects("front")} - before
+        with server.start():
+            wait_until(lambda: not before & {object.path.name for object in server.objects("front")}, 20,
+                       "what is in the bucket is gone from the disk")
+            here = {object.path.name for object in server.objects("front")}
+            assert waiting <= here
+            spans = server.timeline("front")["spans"]
+            assert spans[0]["where"] == ["uploaded"] and spans[0]["run"] is None
+            assert ["local"] in [span["where"] for span in spans]
+            assert not [gap for gap in server.timeline("front")["gaps"] if gap["reason"] in ("lost", "retention")]
+            ls = miharu("ls", "front", data=server.data).stdout
+            assert re.search(r"run -  uploaded$", ls, re.MULTILINE) and re.search(r"  local$", ls, re.MULTILINE)
+            store.start()
+            wait_for_drained(server, 20)
+            names = {key.rsplit("/", 1)[1] for key in store.keys("r1/rec/front/")}
+            assert before <= names and waiting <= names
+
+
 def test_nothing_waits_for_ever_when_the_database_is_lost(folder, tmp_path_factory):
     with Store(tmp_path_factory.mktemp("store")) as store:
         with relay(folder, store) as server:
