@@ -27,7 +27,7 @@ struct TimelineGap {
   base::UtcTime end;
   std::string reason;  // record::name_of; "retention" before the oldest, "lost" of what was recorded but is
                        // nowhere any more, "not_recorded" where nothing is known
-  std::string text;  // for a person
+  std::string text;    // for a person
 };
 
 struct Timeline {

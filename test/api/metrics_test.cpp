@@ -111,12 +111,13 @@ TEST(Metrics, UploadsAreTold) {
   uploads.failures["busy"] = 3;
   uploads.cameras["front"] = {2, 2'000, 1, base::from_unix_ms(1'795'230'000'500)};
   const std::string text = metrics_text({}, {}, {}, uploads);
-  for (const char* line : {"miharu_upload_state{state=\"unreachable\"} 1\n", "miharu_uploaded_objects_total 7\n",
-                           "miharu_upload_failures_total{reason=\"busy\"} 3\n",
-                           "miharu_upload_pending_objects{camera=\"front\"} 2\n",
-                           "miharu_upload_pending_bytes{camera=\"front\"} 2000\n",
-                           "miharu_upload_lost_objects{camera=\"front\"} 1\n",
-                           "miharu_safe_off_site_until_seconds{camera=\"front\"} 1795230000.5\n"})
+  for (const char* line :
+       {"miharu_upload_state{state=\"unreachable\"} 1\n", "miharu_uploaded_objects_total 7\n",
+        "miharu_upload_failures_total{reason=\"busy\"} 3\n",
+        "miharu_upload_pending_objects{camera=\"front\"} 2\n",
+        "miharu_upload_pending_bytes{camera=\"front\"} 2000\n",
+        "miharu_upload_lost_objects{camera=\"front\"} 1\n",
+        "miharu_safe_off_site_until_seconds{camera=\"front\"} 1795230000.5\n"})
     EXPECT_NE(text.find(line), std::string::npos) << line << text;
   EXPECT_EQ(metrics_text({}, {}, {}).find("upload"), std::string::npos);
 
