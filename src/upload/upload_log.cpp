@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <set>
+#include <span>
 
 #include "base/log.h"
 #include "record/sqlite.h"
@@ -20,6 +21,8 @@ constexpr int kUnverified = 2;
 
 // Neighbours with less between them are one span.
 constexpr int64_t kJoinedMs = 1000;
+
+constexpr size_t kPieceRows = 500;
 
 int64_t number(uint64_t value) {
   return static_cast<int64_t>(value);
@@ -195,19 +198,27 @@ base::Result<uint64_t> UploadLog::reconcile(
   }
   const auto names = local();
   if (!names) return tl::unexpected(names.error());
-  const std::lock_guard lock(mutex_);
-  return guarded(kWhat, [&] {
-    uint64_t added = 0;
-    SQLite::Transaction transaction(*database_);
-    for (const store::ObjectName& name : *names) {
-      if (known.erase(name.seq) == 0) added += 1;
-      insert(camera, name, true);
-    }
-    for (const uint64_t gone : known)
-      forget(camera, gone, "it was gone from the disk before it was uploaded");
-    transaction.commit();
-    return added;
-  });
+  uint64_t added = 0;
+  for (const store::ObjectName& name : *names) added += known.erase(name.seq) == 0 ? 1 : 0;
+  // Others write to this database, and ask this log, meanwhile: none waits for more than a piece.
+  for (size_t at = 0; at < names->size(); at += kPieceRows) {
+    const std::lock_guard lock(mutex_);
+    auto done = guarded(kWhat, [&] {
+      SQLite::Transaction transaction(*database_);
+      for (const store::ObjectName& name :
+           std::span(*names).subspan(at, std::min(kPieceRows, names->size() - at)))
+        insert(camera, name, true);
+      transaction.commit();
+    });
+    if (!done) return tl::unexpected(done.error());
+  }
+  for (const uint64_t gone : known) {
+    const std::lock_guard lock(mutex_);
+    auto done =
+        guarded(kWhat, [&] { forget(camera, gone, "it was gone from the disk before it was uploaded"); });
+    if (!done) return tl::unexpected(done.error());
+  }
+  return added;
 }
 
 base::Result<std::vector<std::string>> UploadLog::cameras() const {

@@ -128,9 +128,15 @@ void Uploader::reconcile(std::vector<std::string> cameras) {
 }
 
 void Uploader::added(const std::string& camera, const store::ObjectName& name) {
-  if (auto done = environment_.log.add(camera, name); !done)
-    spdlog::warn("upload: {}", done.error().to_string());
-  loop_.post([this] { pump(); });
+  loop_.post([this, camera, name] {
+    if (auto done = environment_.log.add(camera, name); !done) {
+      // A full disk, as a rule.
+      missed_.insert(camera);
+      tell(State::kTrouble, done.error().to_string());
+      pump_after(options_.trouble_pause);
+    }
+    pump();
+  });
 }
 
 bool Uploader::clock_stands() {
@@ -246,8 +252,10 @@ void Uploader::send(Slot& slot, const Pending& object) {
   net::FileBody body{std::make_shared<const base::File>(std::move(*file)), 0, *size};
   const auto payload = s3::sha256_of(body);
   if (!payload) return leave_alone(slot, kObjectPause, payload.error().to_string());
-  if (auto noted = environment_.log.attempt(object.camera, object.seq); !noted)
-    return leave_alone(slot, kHeldPause, noted.error().to_string());
+  // A log on a full disk is no reason to upload nothing: that makes room.
+  if (auto noted = environment_.log.attempt(object.camera, object.seq);
+      !noted && limiter_.pass(environment_.clock.steady()))
+    spdlog::warn("upload: {}", noted.error().to_string());
   slot.bytes = *size;
   slot.may_be_ours = object.attempts > 0;
   s3::PutOptions options;
@@ -300,9 +308,13 @@ void Uploader::done(Slot& slot, bool verified) {
     return pause(slot, options_.trouble_pause);
   }
   if (!verified) {
-    spdlog::warn(
-        "upload: {}: object {} was in the bucket before it was uploaded: not compared with the one here",
-        slot.object.first, slot.object.second);
+    if (const auto pass = unverified_.pass(environment_.clock.steady())) {
+      spdlog::warn(
+          "upload: {}: object {} was in the bucket before it was uploaded: not compared with the one here "
+          "({} more "
+          "like it)",
+          slot.object.first, slot.object.second, pass.swallowed);
+    }
   }
   {
     const std::lock_guard lock(mutex_);
@@ -368,7 +380,12 @@ void Uploader::compare_after(std::chrono::milliseconds time) {
 void Uploader::pump_after(std::chrono::milliseconds time) {
   timer_.expires_after(std::max(time, std::chrono::milliseconds(1)));
   timer_.async_wait([this](const boost::system::error_code& error) {
-    if (!error) pump();
+    if (error) return;
+    if (!missed_.empty()) {
+      const std::set<std::string> cameras = std::exchange(missed_, {});
+      reconcile({cameras.begin(), cameras.end()});
+    }
+    pump();
   });
 }
 

@@ -74,7 +74,8 @@ class Uploader {
 
   void start();
   void stop();  // drops what is under way: it is tried again after the next start
-  // An object is on the disk. Any thread; blocks for the log.
+  // An object is on the disk. Any thread, does not block; what is told too late for the log is found at the
+  // next start.
   void added(const std::string& camera, const store::ObjectName& name);
   [[nodiscard]] UploadStatus status() const;  // any thread; asks the log
 
@@ -128,12 +129,14 @@ class Uploader {
   boost::asio::steady_timer timer_;        // for what is left alone
   boost::asio::steady_timer clock_timer_;  // to compare clocks again
   Backoff clock_backoff_;
+  std::set<std::string> missed_;  // cameras of which the log could not be told an object
   bool comparing_ = false;
   bool compare_waits_ = false;
   std::optional<base::nanoseconds> agreed_;  // UTC minus steady clock when the clocks agreed
 
   bool started_ = false;  // main thread
   base::LogLimiter limiter_;
+  base::LogLimiter unverified_;
   mutable std::mutex mutex_;
   UploadStatus status_;  // guarded by mutex_
 };
