@@ -303,6 +303,12 @@ void Uploader::answered(Slot& slot, const base::Result<net::HttpReply>& reply) {
 }
 
 void Uploader::done(Slot& slot, bool verified) {
+  // Before the log: what no longer waits there has been counted here.
+  {
+    const std::lock_guard lock(mutex_);
+    status_.objects += 1;
+    status_.bytes += slot.bytes;
+  }
   if (auto noted = environment_.log.uploaded(slot.object.first, slot.object.second, verified); !noted) {
     tell(State::kTrouble, noted.error().to_string());
     return pause(slot, options_.trouble_pause);
@@ -315,11 +321,6 @@ void Uploader::done(Slot& slot, bool verified) {
           "like it)",
           slot.object.first, slot.object.second, pass.swallowed);
     }
-  }
-  {
-    const std::lock_guard lock(mutex_);
-    status_.objects += 1;
-    status_.bytes += slot.bytes;
   }
   tell(State::kUploading, "");
   slot.backoff.reset();
@@ -404,12 +405,10 @@ void Uploader::tell(State state, const std::string& error) {
 }
 
 UploadStatus Uploader::status() const {
-  UploadStatus status;
-  {
-    const std::lock_guard lock(mutex_);
-    status = status_;
-  }
-  if (auto totals = environment_.log.totals()) status.cameras = std::move(*totals);
+  auto totals = environment_.log.totals();
+  const std::lock_guard lock(mutex_);
+  UploadStatus status = status_;
+  if (totals) status.cameras = std::move(*totals);
   return status;
 }
 
