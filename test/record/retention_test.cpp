@@ -168,6 +168,7 @@ class Copies final : public SecondCopy {
 TEST_F(RetentionTest, WhatIsNotSafeOutlivesEveryLimit) {
   for (const bool by_age : {true, false}) {
     const auto left = recorded_.entries();
+    ASSERT_GE(left.size(), 5U);
     Copies copies({left[1]->name.seq, left[4]->name.seq});
     RetentionOptions options;
     options.copies = &copies;
