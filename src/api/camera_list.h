@@ -7,6 +7,7 @@
 
 #include "record/recorder.h"
 #include "stream/camera_stream.h"
+#include "upload/uploader.h"
 
 namespace miharu::api {
 
@@ -28,6 +29,8 @@ class CameraList {
   virtual ~CameraList() = default;
   [[nodiscard]] virtual std::vector<CameraStatus> cameras() const = 0;  // in the order of the configuration
   [[nodiscard]] virtual bool has(std::string_view camera) const = 0;
+  // None where nothing is uploaded. Blocks for the log.
+  [[nodiscard]] virtual std::optional<upload::UploadStatus> uploads() const { return std::nullopt; }
 };
 
 }  // namespace miharu::api

@@ -123,10 +123,46 @@ void add_live(Families& out, const std::vector<CameraStatus>& cameras, const web
     out.value(static_cast<double>(count), {{"kind", std::string(kind)}});
 }
 
+void add_uploads(Families& out, const upload::UploadStatus& uploads) {
+  const auto count = [](uint64_t value) { return static_cast<double>(value); };
+  const auto cameras = [&](const std::string& name, const std::string& help, const auto& of) {
+    out.add(name, help, MetricType::Gauge);
+    for (const auto& [camera, each] : uploads.cameras) out.value(of(each), {{"camera", camera}});
+  };
+  out.add("miharu_upload_state", "1 for the state of uploading", MetricType::Gauge);
+  out.value(1, {{"state", std::string(upload::name_of(uploads.state))}});
+  out.add("miharu_uploaded_objects_total", "objects uploaded", MetricType::Counter);
+  out.value(count(uploads.objects), {});
+  out.add("miharu_uploaded_bytes_total", "bytes of objects uploaded", MetricType::Counter);
+  out.value(count(uploads.bytes), {});
+  out.add("miharu_upload_failures_total", "attempts that failed, by reason", MetricType::Counter);
+  for (const auto& [fault, times] : uploads.failures) out.value(count(times), {{"reason", fault}});
+  cameras("miharu_upload_pending_objects", "finished objects that are not uploaded yet",
+          [&](const auto& each) { return count(each.pending_objects); });
+  cameras("miharu_upload_pending_bytes", "their bytes",
+          [&](const auto& each) { return count(each.pending_bytes); });
+  cameras("miharu_upload_lost_objects", "objects that were gone from the disk before they were uploaded",
+          [&](const auto& each) { return count(each.lost_objects); });
+  cameras("miharu_safe_off_site_until_seconds",
+          "all that was recorded before is in the bucket, Unix time; 0: nothing is", [&](const auto& each) {
+            return each.safe_until ? static_cast<double>(base::to_unix_ms(*each.safe_until)) / 1000 : 0.0;
+          });
+}
+
+boost::json::value upload_json(const upload::CameraUploads& uploads) {
+  boost::json::value until;
+  if (uploads.safe_until) until = base::format_rfc3339(*uploads.safe_until);
+  return boost::json::object{{"safe_until", until},
+                             {"pending_objects", uploads.pending_objects},
+                             {"pending_bytes", uploads.pending_bytes},
+                             {"lost_objects", uploads.lost_objects}};
+}
+
 }  // namespace
 
 std::string metrics_text(const std::vector<CameraStatus>& cameras, const std::vector<record::GapTotal>& gaps,
-                         const net::HttpServerStats& http, const std::optional<webrtc::LiveMetrics>& live) {
+                         const net::HttpServerStats& http, const std::optional<webrtc::LiveMetrics>& live,
+                         const std::optional<upload::UploadStatus>& uploads) {
   Families out;
   constexpr auto kCounter = MetricType::Counter;
   constexpr auto kGauge = MetricType::Gauge;
@@ -191,6 +227,7 @@ std::string metrics_text(const std::vector<CameraStatus>& cameras, const std::ve
   }
 
   if (live) add_live(out, cameras, *live);
+  if (uploads) add_uploads(out, *uploads);
 
   out.add("miharu_http_requests_total", "requests answered", kCounter);
   out.value(count(http.requests), {});
@@ -229,7 +266,8 @@ std::vector<std::string> not_ready_reasons(const std::vector<CameraStatus>& came
   return reasons;
 }
 
-std::string cameras_json(const std::vector<CameraStatus>& cameras) {
+std::string cameras_json(const std::vector<CameraStatus>& cameras,
+                         const std::optional<upload::UploadStatus>& uploads) {
   boost::json::object root;
   boost::json::array& list = root["cameras"].emplace_array();
   for (const CameraStatus& camera : cameras) {
@@ -263,7 +301,19 @@ std::string cameras_json(const std::vector<CameraStatus>& cameras) {
     } else {
       each["recorded_until"] = nullptr;
     }
+    each["uploads"] = nullptr;
+    if (uploads) {
+      const auto found = uploads->cameras.find(camera.name);
+      each["uploads"] =
+          upload_json(found == uploads->cameras.end() ? upload::CameraUploads{} : found->second);
+    }
     list.push_back(std::move(each));
+  }
+  root["uploads"] = nullptr;
+  if (uploads) {
+    root["uploads"] = boost::json::object{
+        {"state", upload::name_of(uploads->state)},
+        {"error", uploads->error.empty() ? boost::json::value(nullptr) : boost::json::value(uploads->error)}};
   }
   return boost::json::serialize(root);
 }

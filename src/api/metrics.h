@@ -16,12 +16,14 @@ namespace miharu::api {
 // Live view's are left out where there is none.
 std::string metrics_text(const std::vector<CameraStatus>& cameras, const std::vector<record::GapTotal>& gaps,
                          const net::HttpServerStats& http,
-                         const std::optional<webrtc::LiveMetrics>& live = std::nullopt);
+                         const std::optional<webrtc::LiveMetrics>& live = std::nullopt,
+                         const std::optional<upload::UploadStatus>& uploads = std::nullopt);
 
 // A line for each camera that should be recorded and is not; empty when all is as configured.
 std::vector<std::string> not_ready_reasons(const std::vector<CameraStatus>& cameras);
 
-// {"cameras": [...]} of GET /api/v1/cameras
-std::string cameras_json(const std::vector<CameraStatus>& cameras);
+// {"cameras": [...], "uploads": {...} or null} of GET /api/v1/cameras
+std::string cameras_json(const std::vector<CameraStatus>& cameras,
+                         const std::optional<upload::UploadStatus>& uploads = std::nullopt);
 
 }  // namespace miharu::api

@@ -1,6 +1,7 @@
 #include "api/timeline.h"
 
 #include <algorithm>
+#include <set>
 
 #include <fmt/format.h>
 #include <boost/json.hpp>
@@ -97,10 +98,24 @@ void add_gap(Timeline& timeline, UtcTime start, UtcTime end, const std::vector<r
   timeline.gaps.push_back(std::move(gap));
 }
 
+void add_lost(Timeline& timeline, const upload::PlacedSpan& span) {
+  const UtcTime start = std::max(span.start, timeline.from);
+  const UtcTime end = std::min(span.end, timeline.to);
+  if (start < end) timeline.gaps.push_back({start, end, "lost", "recorded, but lost: " + span.reason});
+}
+
+// What covers time: an object on the disk, or (without a name) what was.
+struct Recorded {
+  UtcTime start;
+  UtcTime end;
+  const store::ObjectName* name;
+};
+
 }  // namespace
 
 base::Result<Timeline> make_timeline(store::Footage& catalog, const record::GapLog* gaps,
-                                     std::string_view camera, UtcTime from, UtcTime to, UtcTime now) {
+                                     std::string_view camera, UtcTime from, UtcTime to, UtcTime now,
+                                     const upload::UploadLog* uploads) {
   Timeline timeline;
   timeline.from = from;
   timeline.to = std::max(from, std::min(to, now));
@@ -112,15 +127,31 @@ base::Result<Timeline> make_timeline(store::Footage& catalog, const record::GapL
     if (auto log = gaps->find(camera, from, to)) known = std::move(*log);
   }
 
-  std::vector<const store::ObjectName*> names;
+  std::set<UtcTime> uploaded;  // starts of objects
+  std::vector<Recorded> recorded;
+  if (uploads) {
+    const auto placed = uploads->find(camera, from, to);
+    if (!placed) return tl::unexpected(placed.error());
+    for (const upload::PlacedSpan& each : *placed) {
+      if (each.place == upload::Place::kUploaded) uploaded.insert(each.start);
+      if (each.place == upload::Place::kEvicted)
+        timeline.spans.push_back({each.start, each.end, {0, {}}, each.bytes, 0, false, false, true});
+      if (each.place == upload::Place::kLost) add_lost(timeline, each);
+      if (each.place == upload::Place::kEvicted || each.place == upload::Place::kLost)
+        recorded.push_back({each.start, each.end, nullptr});
+    }
+  }
+
   for (const store::CatalogEntryPtr& entry : found->entries) {
-    names.push_back(&entry->name);
     const store::ObjectName& name = entry->name;
+    recorded.push_back({name.start, name.end(), &name});
+    const bool is_uploaded = !entry->growing && uploaded.contains(name.start);
     uint64_t damaged = 0;
     for (const store::Chunk& chunk : name.chunks) damaged += chunk.damaged ? 1 : 0;
     if (!timeline.spans.empty()) {
       TimelineSpan& last = timeline.spans.back();
-      if (last.run == name.run && name.start - last.end < base::milliseconds(2)) {
+      if (last.run == name.run && last.uploaded == is_uploaded &&
+          name.start - last.end < base::milliseconds(2)) {
         last.end = name.end();
         last.bytes += name.size_bytes();
         last.damaged_chunks += damaged;
@@ -128,30 +159,36 @@ base::Result<Timeline> make_timeline(store::Footage& catalog, const record::GapL
         continue;
       }
     }
-    timeline.spans.push_back({name.start, name.end(), name.run, name.size_bytes(), damaged, entry->growing});
+    timeline.spans.push_back(
+        {name.start, name.end(), name.run, name.size_bytes(), damaged, entry->growing, true, is_uploaded});
   }
   std::stable_sort(timeline.spans.begin(), timeline.spans.end(),
                    [](const auto& a, const auto& b) { return a.start < b.start; });
-  std::stable_sort(names.begin(), names.end(),
-                   [](const auto* a, const auto* b) { return a->start < b->start; });
+  std::ranges::stable_sort(recorded, {}, &Recorded::start);
 
   UtcTime covered = from;
-  for (const store::ObjectName* name : names) {
-    if (name->start > covered) {
+  for (const Recorded& each : recorded) {
+    if (each.start > covered) {
       const Stretch kind =
-          name == names.front() ? kind_of(catalog, camera, name->start, name) : Stretch::kGap;
-      add_gap(timeline, covered, name->start, known, name, kind);
+          &each == &recorded.front() ? kind_of(catalog, camera, each.start, each.name) : Stretch::kGap;
+      add_gap(timeline, covered, each.start, known, each.name, kind);
     }
-    covered = std::max(covered, name->end());
+    covered = std::max(covered, each.end);
   }
   // What the camera sent in the last seconds is on its way to the disk.
   const bool grows =
       !timeline.spans.empty() && timeline.spans.back().growing && timeline.to - covered < kGrowingLag;
   if (covered < timeline.to && !grows) {
-    const Stretch kind = names.empty() ? kind_of(catalog, camera, timeline.to, nullptr) : Stretch::kGap;
+    const Stretch kind = recorded.empty() ? kind_of(catalog, camera, timeline.to, nullptr) : Stretch::kGap;
     add_gap(timeline, covered, timeline.to, known, nullptr, kind);
   }
+  std::ranges::stable_sort(timeline.gaps, {}, &TimelineGap::start);
   return timeline;
+}
+
+std::string where_of(const TimelineSpan& span, std::string_view between) {
+  if (!span.uploaded) return "local";
+  return span.local ? fmt::format("local{}uploaded", between) : std::string("uploaded");
 }
 
 std::string to_json(const Timeline& timeline) {
@@ -160,12 +197,16 @@ std::string to_json(const Timeline& timeline) {
   root["to"] = base::format_rfc3339(timeline.to);
   boost::json::array& spans = root["spans"].emplace_array();
   for (const TimelineSpan& span : timeline.spans) {
+    boost::json::array where;
+    if (span.local) where.emplace_back("local");
+    if (span.uploaded) where.emplace_back("uploaded");
     spans.push_back({{"start", base::format_rfc3339(span.start)},
                      {"end", base::format_rfc3339(span.end)},
-                     {"run", store::format_run(span.run)},
+                     {"run", span.run.number == 0 ? boost::json::value(nullptr)
+                                                  : boost::json::value(store::format_run(span.run))},
                      {"bytes", span.bytes},
                      {"damaged_chunks", span.damaged_chunks},
-                     {"where", boost::json::array{"local"}},
+                     {"where", std::move(where)},
                      {"growing", span.growing}});
   }
   boost::json::array& gaps = root["gaps"].emplace_array();
@@ -181,12 +222,13 @@ std::string to_json(const Timeline& timeline) {
 
 net::HttpResponse timeline_response(const net::HttpRequest& request, const Access& access,
                                     std::string_view camera, store::Footage& catalog,
-                                    const record::GapLog* gaps, UtcTime now) {
+                                    const record::GapLog* gaps, UtcTime now,
+                                    const upload::UploadLog* uploads) {
   const auto interval = parse_interval(request, now);
   if (!interval) return problem_of(interval.error());
   const auto allowed = clamp(access, *interval);
   if (!allowed) return net::problem(403, "your credentials do not reach into this interval");
-  const auto timeline = make_timeline(catalog, gaps, camera, allowed->from, allowed->to, now);
+  const auto timeline = make_timeline(catalog, gaps, camera, allowed->from, allowed->to, now, uploads);
   return timeline ? json_response(200, to_json(*timeline)) : problem_of(timeline.error());
 }
 

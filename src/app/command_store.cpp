@@ -86,11 +86,13 @@ int ls_command(const StoreArguments& where, const IntervalArguments& what) {
              known->empty() ? std::string("none at all") : fmt::format("{}", fmt::join(*known, ", ")))});
   }
   std::unique_ptr<record::GapLog> gaps;
+  std::unique_ptr<upload::UploadLog> uploads;
   if (std::filesystem::exists(where.data / "miharu.db")) {
     if (auto opened = record::GapLog::open(where.data / "miharu.db")) gaps = std::move(*opened);
+    if (auto opened = upload::UploadLog::open(where.data / "miharu.db")) uploads = std::move(*opened);
   }
   const auto timeline = api::make_timeline(catalog, gaps.get(), what.camera, interval->from, interval->to,
-                                           base::system_clock().utc());
+                                           base::system_clock().utc(), uploads.get());
   if (!timeline) return report_error(timeline.error());
 
   struct Line {
@@ -99,22 +101,23 @@ int ls_command(const StoreArguments& where, const IntervalArguments& what) {
   };
   std::vector<Line> lines;
   for (const api::TimelineSpan& span : timeline->spans) {
+    const std::string run = span.run.number == 0 ? "-" : store::format_run(span.run);
     if (where.json) {
       lines.push_back(
           {span.start, boost::json::serialize(boost::json::object{{"type", "span"},
                                                                   {"start", base::format_rfc3339(span.start)},
                                                                   {"end", base::format_rfc3339(span.end)},
-                                                                  {"run", store::format_run(span.run)},
+                                                                  {"run", run},
                                                                   {"bytes", span.bytes},
                                                                   {"damaged_chunks", span.damaged_chunks},
-                                                                  {"where", "local"}})});
+                                                                  {"where", api::where_of(span, "+")}})});
       continue;
     }
     lines.push_back(
         {span.start,
-         fmt::format("{}  {}  {:>9}  {:>11}  run {}  local{}", base::format_rfc3339(span.start),
+         fmt::format("{}  {}  {:>9}  {:>11}  run {}  {}{}", base::format_rfc3339(span.start),
                      base::format_rfc3339(span.end), duration_text(span.end - span.start),
-                     megabytes(span.bytes), store::format_run(span.run),
+                     megabytes(span.bytes), run, api::where_of(span, "+"),
                      span.damaged_chunks ? fmt::format("  {} damaged chunks", span.damaged_chunks) : "")});
   }
   for (const api::TimelineGap& gap : timeline->gaps) {

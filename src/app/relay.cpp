@@ -9,6 +9,7 @@
 
 #include <fmt/format.h>
 
+#include "app/cloud.h"
 #include "app/web_service.h"
 #include "base/log.h"
 
@@ -20,10 +21,12 @@ namespace {
 // the CPU.
 constexpr size_t kCamerasAThread = 16;
 
+// Newest footage is to be in the bucket soon after the link is back: attempts are short.
+constexpr std::chrono::milliseconds kUploadConnect{5'000};
+constexpr std::chrono::milliseconds kUploadConsent{1'000};
+
 record::RetentionOptions retention_options(const Config& config) {
   record::RetentionOptions options;
-  // What was not uploaded is kept while there is room (docs/architecture.md): only a full disk deletes.
-  if (config.cloud.enabled()) return options;
   options.all = {config.store.keep.age, config.store.keep.bytes};
   if (config.store.free.percent > 0) {
     options.free_fraction = config.store.free.percent / 100;
@@ -83,10 +86,6 @@ base::Status Relay::open_store() {
 
 base::Status Relay::start() {
   const base::Clock& clock = base::system_clock();
-  if (config_.cloud.enabled()) {
-    spdlog::warn(
-        "[cloud] is not used yet: this version uploads nothing, and deletes only when the disk is full");
-  }
   if (auto opened = open_store(); !opened) return opened;
   auto gaps = record::GapLog::open(data_ / "miharu.db");
   if (!gaps) return tl::unexpected(gaps.error());
@@ -102,6 +101,8 @@ base::Status Relay::start() {
   retention.spared = [this, &clock](const std::string& camera, const store::ObjectName& name) {
     return provisional_->misplaced(camera, name.run.number, base::utc_minus_steady(clock));
   };
+  if (auto cloud = open_cloud(); !cloud) return cloud;
+  retention.copies = uploads_.get();
   retention_ = std::make_unique<record::Retention>(*store_, clock, std::move(retention));
 
   disk_loop_ = std::make_unique<net::EventLoop>("disk");
@@ -121,7 +122,7 @@ base::Status Relay::start() {
 
   if (auto live = start_live(); !live) return live;
   web_ = std::make_unique<WebService>(*control_loop_, config_, data_, *store_, *catalog_, *index_, *gaps_,
-                                      *this);
+                                      *this, uploads_.get());
   index_->set_on_change([this](const std::string& camera) { web_->recording_changed(camera); });
   auto password = web_->open();
   if (!password) return tl::unexpected(password.error());
@@ -131,6 +132,39 @@ base::Status Relay::start() {
   if (auto listening = web_->start(); !listening) return listening;
   for (const auto& camera : cameras_) camera->start();
   retention_->start();
+  if (uploader_) uploader_->start();
+  return {};
+}
+
+base::Status Relay::open_cloud() {
+  if (!config_.cloud.enabled()) return {};
+  auto access = make_cloud_access(config_.cloud, data_);
+  if (!access) return tl::unexpected(access.error());
+  auto log = upload::UploadLog::open(data_ / "miharu.db");
+  if (!log) return tl::unexpected(log.error());
+  uploads_ = std::move(*log);
+  upload::UploaderOptions options;
+  options.bucket = std::move(access->bucket);
+  options.credentials = std::move(access->credentials);
+  options.http = std::move(access->http);
+  options.http.connect = kUploadConnect;
+  options.http.continue_wait = kUploadConsent;
+  options.relay = std::move(access->relay);
+  options.bits_per_second = config_.cloud.bandwidth_bits_per_second;
+  spdlog::info("recordings go to {}/{}/", options.bucket.url(), options.relay);
+  const base::Clock& clock = base::system_clock();
+  // On the thread that moves objects: what is accepted here is not being moved, and will not be.
+  auto accept = [this, &clock](const std::string& camera, uint64_t run, std::function<void(bool)> done) {
+    disk_loop_->post([this, &clock, camera, run, done = std::move(done)] {
+      const auto stands = provisional_->accept(camera, run, base::utc_minus_steady(clock));
+      if (!stands) spdlog::warn("upload: {}: {}", camera, stands.error().to_string());
+      done(stands.value_or(false));
+    });
+  };
+  uploader_ = std::make_unique<upload::Uploader>(
+      std::move(options), upload::UploaderEnvironment{*store_, *uploads_, clock, std::move(accept)});
+  provisional_->set_on_moved(
+      [this](const std::string& camera, const store::ObjectName& name) { uploader_->added(camera, name); });
   return {};
 }
 
@@ -171,8 +205,10 @@ base::Result<std::unique_ptr<Camera>> Relay::make_camera(const CameraConfig& con
                                           *index_,
                                           *gaps_,
                                           base::system_clock(),
-                                          [this](const std::string& camera, base::UtcTime start,
-                                                 uint64_t bytes) { retention_->added(camera, start, bytes); },
+                                          [this](const std::string& camera, const store::ObjectName& name) {
+                                            retention_->added(camera, name.start, name.size_bytes());
+                                            if (uploader_) uploader_->added(camera, name);
+                                          },
                                           [this] { retention_->hurry(); }};
   environment.provisional = provisional_.get();
   environment.waiting = &waiting_;
@@ -234,12 +270,18 @@ void Relay::stop() {
   // The control thread may still hold a callback of the web service: it ends first.
   if (control_loop_) control_loop_->stop();
   for (const auto& thread : media_) thread->loop.stop();
+  if (uploader_) uploader_->stop();
   if (disk_loop_) disk_loop_->stop();
   web_.reset();  // the disk thread tells it of parts
 }
 
 std::string Relay::address() const {
   return web_ ? web_->address() : std::string();
+}
+
+std::optional<upload::UploadStatus> Relay::uploads() const {
+  if (!uploader_) return std::nullopt;
+  return uploader_->status();
 }
 
 std::vector<api::CameraStatus> Relay::cameras() const {

@@ -17,6 +17,7 @@
 #include "record/retention.h"
 #include "store/catalog.h"
 #include "store/directory_store.h"
+#include "upload/uploader.h"
 #include "webrtc/server.h"
 
 namespace miharu::app {
@@ -45,9 +46,11 @@ class Relay final : public api::CameraList {
 
   std::vector<api::CameraStatus> cameras() const override;
   bool has(std::string_view camera) const override;
+  std::optional<upload::UploadStatus> uploads() const override;
 
  private:
   base::Status open_store();
+  base::Status open_cloud();
   base::Status start_live();
   base::Result<std::unique_ptr<Camera>> make_camera(const CameraConfig& config);
 
@@ -64,6 +67,8 @@ class Relay final : public api::CameraList {
   std::unique_ptr<record::RecordingIndex> index_;
   std::unique_ptr<store::Catalog> catalog_;
   std::unique_ptr<record::Retention> retention_;
+  std::unique_ptr<upload::UploadLog> uploads_;  // null without [cloud], as the uploader
+  std::unique_ptr<upload::Uploader> uploader_;
   std::unique_ptr<net::EventLoop> disk_loop_;
   std::unique_ptr<net::EventLoop> control_loop_;
   std::vector<std::unique_ptr<MediaThread>> media_;

@@ -39,7 +39,7 @@ webrtc::IceServers ice_servers(const Config::Live& live) {
 WebService::WebService(net::EventLoop& control, const Config& config, std::filesystem::path data,
                        store::DirectoryStore& store, store::Catalog& catalog,
                        const record::Recordings& recordings, const record::GapLog& gaps,
-                       const api::CameraList& cameras)
+                       const api::CameraList& cameras, const upload::UploadLog* uploads)
     : control_(control),
       config_(config),
       data_(std::move(data)),
@@ -47,6 +47,7 @@ WebService::WebService(net::EventLoop& control, const Config& config, std::files
       catalog_(catalog),
       gaps_(gaps),
       cameras_(cameras),
+      uploads_(uploads),
       playlists_(catalog, base::system_clock()),
       playback_(store, catalog, recordings, base::system_clock()),
       waiters_(control),
@@ -154,7 +155,7 @@ void WebService::metrics(const Exchange& exchange) {
     if (!gaps) return exchange->respond(api::problem_of(gaps.error()));
     exchange->respond({200,
                        {{"Content-Type", "text/plain; version=0.0.4"}, {"Cache-Control", "no-store"}},
-                       api::metrics_text(cameras_.cameras(), *gaps, http, live)});
+                       api::metrics_text(cameras_.cameras(), *gaps, http, live, cameras_.uploads())});
   };
   if (sessions_ == nullptr) return answer(std::nullopt);
   sessions_->metrics([answer](const webrtc::LiveMetrics& live) { answer(live); });
@@ -167,13 +168,13 @@ void WebService::add_camera_routes() {
                  std::erase_if(cameras, [&](const api::CameraStatus& camera) {
                    return !sees(context.access, camera.name);
                  });
-                 exchange->respond(api::json_response(200, api::cameras_json(cameras)));
+                 exchange->respond(api::json_response(200, api::cameras_json(cameras, cameras_.uploads())));
                });
   router_->add(
       "GET", "/api/v1/cameras/{camera}/timeline", Need::of(Right::kPlayback),
       [this](const RequestContext& context, const Exchange& exchange) {
         exchange->respond(api::timeline_response(context.request, context.access, context.param("camera"),
-                                                 catalog_, &gaps_, base::system_clock().utc()));
+                                                 catalog_, &gaps_, base::system_clock().utc(), uploads_));
       });
   router_->add("GET", "/api/v1/events", Need::signed_in(),
                [this](const RequestContext& context, const Exchange& exchange) {

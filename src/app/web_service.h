@@ -24,7 +24,7 @@ class WebService {
   // All must outlive it; `control` must run before start().
   WebService(net::EventLoop& control, const Config& config, std::filesystem::path data,
              store::DirectoryStore& store, store::Catalog& catalog, const record::Recordings& recordings,
-             const record::GapLog& gaps, const api::CameraList& cameras);
+             const record::GapLog& gaps, const api::CameraList& cameras, const upload::UploadLog* uploads);
   ~WebService();
 
   // Opens users and keys. The password of the first user when this made it, else "".
@@ -55,6 +55,7 @@ class WebService {
   store::Catalog& catalog_;
   const record::GapLog& gaps_;
   const api::CameraList& cameras_;
+  const upload::UploadLog* uploads_;  // may be null
   api::Playlists playlists_;
   api::Playback playback_;
   api::ChangeWaiters waiters_;

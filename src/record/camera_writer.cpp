@@ -143,7 +143,7 @@ Status CameraWriter::recover_bytes(const fs::path& path, const store::ObjectName
     if (auto noted = raise_numbers(disk_, store_, camera_, given); !noted) return noted;
   }
   auto done = put_in_place(disk_, **file, recovered->size_bytes, path, target);
-  if (on_finished_ && is_there(target)) on_finished_(recovered->name.start, recovered->size_bytes);
+  if (on_finished_ && is_there(target)) on_finished_(recovered->name);
   if (!done) return done;
   finished_bytes_ += recovered->size_bytes;
   spdlog::info("{}: recovered {} chunks that an earlier stop left unfinished", camera_,
@@ -292,7 +292,7 @@ Status CameraWriter::finish_object() {
   if (auto there = store_.check_identity(); !there) return give_up(there.error(), "finish an object in");
   const fs::path target = store_.root() / store::hour_prefix(camera_, mine.name.start) / *file_name;
   auto done = put_in_place(disk_, *mine.file, mine.size, mine.path, target);
-  if (on_finished_ && is_there(target)) on_finished_(mine.name.start, mine.size);
+  if (on_finished_ && is_there(target)) on_finished_(mine.name);
   if (!done) return give_up(done.error(), "finish an object in");
   finished_bytes_ += mine.size;
   ++syncs_;

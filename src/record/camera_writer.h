@@ -46,7 +46,7 @@ class CameraWriter {
   // to go on with.
   base::Result<ResumePoint> resume();
   // Told of each object that got its name, recovered ones too.
-  void set_on_finished(std::function<void(base::UtcTime start, uint64_t bytes)> on_finished) {
+  void set_on_finished(std::function<void(const store::ObjectName& name)> on_finished) {
     on_finished_ = std::move(on_finished);
   }
   base::Status begin(const ObjectStart& start);
@@ -94,7 +94,7 @@ class CameraWriter {
   RecordingIndex& index_;
   const base::Clock& clock_;
   size_t max_name_length_;
-  std::function<void(base::UtcTime, uint64_t)> on_finished_;
+  std::function<void(const store::ObjectName&)> on_finished_;
   std::optional<Growing> growing_;
   uint64_t finished_bytes_ = 0;
   uint64_t syncs_ = 0;

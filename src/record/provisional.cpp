@@ -51,6 +51,7 @@ base::Result<std::unique_ptr<ProvisionalRuns>> ProvisionalRuns::open(const fs::p
 base::Status ProvisionalRuns::mark(const std::string& camera, uint64_t run, base::UtcTime start,
                                    base::nanoseconds utc_minus_steady) {
   const std::lock_guard lock(mutex_);
+  if (accepted_.contains({camera, run})) return {};
   if (!marked_.emplace(std::pair(camera, run), utc_minus_steady).second) return {};
   return guarded(kWhat, [&] {
     SQLite::Statement insert(*database_, "INSERT OR REPLACE INTO provisional VALUES (?, ?, ?, ?, ?, 0)");
@@ -73,6 +74,18 @@ bool ProvisionalRuns::misplaced(const std::string& camera, uint64_t run,
   const std::lock_guard lock(mutex_);
   const auto mark = marked_.find({camera, run});
   return mark != marked_.end() && std::chrono::abs(utc_minus_steady - mark->second) >= kLeastError;
+}
+
+base::Result<bool> ProvisionalRuns::accept(const std::string& camera, uint64_t run,
+                                           base::nanoseconds utc_minus_steady) {
+  if (misplaced(camera, run, utc_minus_steady)) return false;
+  {
+    const std::lock_guard lock(mutex_);
+    accepted_.insert({camera, run});
+    if (!marked_.contains({camera, run})) return true;
+  }
+  if (auto done = forget(camera, {run, {}, {}, 0}); !done) return tl::unexpected(done.error());
+  return true;
 }
 
 base::Status ProvisionalRuns::forget(const std::string& camera, const Mark& mark) {
@@ -180,6 +193,7 @@ base::Result<bool> ProvisionalRuns::move_one(const std::string& camera, const Ma
     if (auto done = put_in_place(disk_, **file, bytes->size(), fresh, store_.root() / *right_key); !done)
       return tl::unexpected(done.error());
     if (auto done = store_.remove(key); !done) return tl::unexpected(done.error());
+    if (on_moved_) on_moved_(camera, *next);
   } else {
     spdlog::warn("{} stays at the time of the clock before it was set: {}", key, shifted.error().to_string());
   }

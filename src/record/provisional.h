@@ -3,9 +3,11 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <utility>
 
@@ -38,6 +40,14 @@ class ProvisionalRuns {
   [[nodiscard]] bool misplaced(const std::string& camera, uint64_t run,
                                base::nanoseconds utc_minus_steady) const;
 
+  // The run's names are about to be told to others and must stand: one that is marked, whose clock was not
+  // set since, is taken as it is from now on. False while its objects are about to be moved.
+  base::Result<bool> accept(const std::string& camera, uint64_t run, base::nanoseconds utc_minus_steady);
+  // Told of each object that was moved, on the thread that moves.
+  void set_on_moved(std::function<void(const std::string& camera, const store::ObjectName& name)> on_moved) {
+    on_moved_ = std::move(on_moved);
+  }
+
   // The clock is synchronised: puts the next object of the camera's marked runs at its right time and forgets
   // runs that are done; true while there may be more. `growing_run` is let go on and only forgotten if its
   // times are right.
@@ -63,6 +73,8 @@ class ProvisionalRuns {
   std::unique_ptr<SQLite::Database> database_;  // guarded by mutex_
   // UTC minus steady clock at the mark, by camera and run; guarded by mutex_
   std::map<std::pair<std::string, uint64_t>, base::nanoseconds> marked_;
+  std::set<std::pair<std::string, uint64_t>> accepted_;  // guarded by mutex_
+  std::function<void(const std::string&, const store::ObjectName&)> on_moved_;
   const std::string boot_;
   store::DirectoryStore& store_;
   Disk& disk_;

@@ -119,10 +119,8 @@ Recorder::Recorder(std::string camera, SegmenterOptions options, const RecorderE
     });
   };
   if (environment.on_object) {
-    disk_side_->writer.set_on_finished(
-        [camera = camera_, on_object = environment.on_object](base::UtcTime start, uint64_t bytes) {
-          on_object(camera, start, bytes);
-        });
+    disk_side_->writer.set_on_finished([camera = camera_, on_object = environment.on_object](
+                                           const store::ObjectName& name) { on_object(camera, name); });
   }
 }
 

@@ -56,9 +56,8 @@ struct RecorderEnvironment {
   RecordingIndex& index;
   GapLog& gaps;
   const base::Clock& clock;
-  // Called on the disk thread when an object got its name, with its start and size; and when the disk is
-  // full.
-  std::function<void(const std::string& camera, base::UtcTime start, uint64_t bytes)> on_object;
+  // Called on the disk thread when an object got its name; and when the disk is full.
+  std::function<void(const std::string& camera, const store::ObjectName& name)> on_object;
   std::function<void()> on_no_space;
   // Calls a function on a loop after a time; by the system's clock unless tests give another.
   std::function<void(net::EventLoop&, base::nanoseconds, std::function<void()>)> after = {};

@@ -150,7 +150,8 @@ base::Result<uint64_t> Retention::run_once(bool disk_is_full) {
     }
   }
   if (const uint64_t still_missing = missing_free_bytes(disk_is_full && objects == 0); still_missing > 0) {
-    if (auto done = count(shrink(all, still_missing)); !done) return tl::unexpected(done.error());
+    if (auto done = count(shrink(all, still_missing, disk_is_full)); !done)
+      return tl::unexpected(done.error());
   }
   return objects;
 }
@@ -199,7 +200,7 @@ base::Result<Retention::Deleted> Retention::expire(const std::string& camera, ba
   }
   Deleted sum;
   for (const HourKey hour : hours) {
-    const auto deleted = delete_from({camera}, hour, 0, older_than);
+    const auto deleted = delete_from({camera}, hour, 0, older_than, Spare::kSparedAndUnsafe);
     if (!deleted) return tl::unexpected(deleted.error());
     sum.objects += deleted->objects;
     sum.bytes += deleted->bytes;
@@ -207,7 +208,8 @@ base::Result<Retention::Deleted> Retention::expire(const std::string& camera, ba
   return sum;
 }
 
-base::Result<Retention::Deleted> Retention::shrink(const std::set<std::string>& cameras, uint64_t excess) {
+base::Result<Retention::Deleted> Retention::shrink(const std::set<std::string>& cameras, uint64_t excess,
+                                                   bool disk_is_full) {
   std::map<HourKey, std::set<std::string>> oldest;
   {
     const std::lock_guard lock(mutex_);
@@ -217,7 +219,9 @@ base::Result<Retention::Deleted> Retention::shrink(const std::set<std::string>& 
   }
   Deleted sum;
   // What is spared goes last, and not never: a clock that nobody ever synchronises must not fill the disk.
-  for (const bool spare : {true, false}) {
+  for (const Spare spare : {Spare::kSparedAndUnsafe, Spare::kUnsafe, Spare::kNothing}) {
+    if (spare == Spare::kUnsafe && !options_.spared) continue;
+    if (spare == Spare::kNothing && (!options_.copies || !disk_is_full)) continue;
     for (const auto& [hour, of_hour] : oldest) {
       if (sum.bytes >= excess) return sum;
       const auto deleted = delete_from(of_hour, hour, excess - sum.bytes, base::UtcTime::min(), spare);
@@ -225,14 +229,13 @@ base::Result<Retention::Deleted> Retention::shrink(const std::set<std::string>& 
       sum.objects += deleted->objects;
       sum.bytes += deleted->bytes;
     }
-    if (!options_.spared) break;
   }
   return sum;
 }
 
 base::Result<Retention::Deleted> Retention::delete_from(const std::set<std::string>& cameras, HourKey hour,
                                                         uint64_t wanted_bytes, base::UtcTime older_than,
-                                                        bool spare) {
+                                                        Spare spare) {
   struct Candidate {
     std::string camera;
     std::string key;
@@ -240,23 +243,27 @@ base::Result<Retention::Deleted> Retention::delete_from(const std::set<std::stri
     base::UtcTime end;
     uint64_t bytes;
     uint64_t next_seq;
+    store::ObjectName name;
   };
   std::vector<Candidate> candidates;
   std::map<std::string, uint64_t> left;
   std::map<std::string, Numbers> given;
   std::map<std::string, uint64_t> unnoted;
+  const SecondCopy* copies = spare == Spare::kNothing ? nullptr : options_.copies;
   for (const std::string& camera : cameras) {
+    if (copies && !copies->any_safe(camera, start_of(hour), start_of(hour + 1))) continue;
     const auto listing = store_.list(store::hour_prefix(camera, start_of(hour)), true);
     if (!listing) return tl::unexpected(listing.error());
     uint64_t& bytes = left[camera];
     for (const store::ListedObject& object : listing->objects) {
-      const auto name = store::decode_name(store::file_name_of(object.key));
+      auto name = store::decode_name(store::file_name_of(object.key));
       if (!name) continue;
       bytes += name->size_bytes();
       given[camera].take(*name);
-      if (spare && options_.spared && options_.spared(camera, *name)) continue;
+      if (spare == Spare::kSparedAndUnsafe && options_.spared && options_.spared(camera, *name)) continue;
+      if (copies && !copies->is_safe(camera, *name)) continue;
       candidates.push_back({camera, object.key, name->start, name->end(), name->size_bytes(),
-                            name->seq + name->chunks.size()});
+                            name->seq + name->chunks.size(), std::move(*name)});
     }
   }
   // By age over all cameras: none may lose an hour that its neighbour keeps.
@@ -282,6 +289,8 @@ base::Result<Retention::Deleted> Retention::delete_from(const std::set<std::stri
       continue;
     removed = store_.remove(each.key);
     if (!removed) break;
+    if (options_.copies)
+      options_.copies->deleted(each.camera, each.name, "the disk was full before it was uploaded");
     deleted.objects += 1;
     deleted.bytes += each.bytes;
     left[each.camera] -= each.bytes;

@@ -24,6 +24,18 @@ struct KeepLimits {
   std::optional<uint64_t> bytes;         // of all objects counted together
 };
 
+// What else there is of a recording. Thread-safe.
+class SecondCopy {
+ public:
+  virtual ~SecondCopy() = default;
+  [[nodiscard]] virtual bool is_safe(const std::string& camera, const store::ObjectName& name) const = 0;
+  // Whether an object that begins in [from, to) is safe.
+  [[nodiscard]] virtual bool any_safe(const std::string& camera, base::UtcTime from,
+                                      base::UtcTime to) const = 0;
+  // The object is gone from the disk; `why` in case that it was not safe.
+  virtual void deleted(const std::string& camera, const store::ObjectName& name, const std::string& why) = 0;
+};
+
 struct RetentionOptions {
   KeepLimits all;
   std::optional<double> free_fraction;  // of the file system, 0..1, that is to stay free
@@ -32,6 +44,8 @@ struct RetentionOptions {
   // Objects whose time is not known yet are too old by mistake only: not deleted by age, and last where bytes
   // are too many. May be empty; any thread.
   std::function<bool(const std::string& camera, const store::ObjectName& name)> spared;
+  // What is not safe there is not deleted but on a full disk, and then last. Null: there is no second copy.
+  SecondCopy* copies = nullptr;
   Disk* disk = nullptr;  // that the numbers of what goes are noted on; null: the system's
 };
 
@@ -58,15 +72,18 @@ class Retention {
  private:
   using HourKey = int64_t;  // hours since the epoch
   base::Status take_stock();
+  enum class Spare : uint8_t { kSparedAndUnsafe, kUnsafe, kNothing };
   struct Deleted {
     uint64_t objects = 0;
     uint64_t bytes = 0;
   };
   // The oldest of one hour: while `wanted_bytes` are not reached, and all that ended before `older_than`.
   base::Result<Deleted> delete_from(const std::set<std::string>& cameras, HourKey hour, uint64_t wanted_bytes,
-                                    base::UtcTime older_than, bool spare = true);
-  // Deletes the oldest of `cameras` until `excess` bytes are gone.
-  base::Result<Deleted> shrink(const std::set<std::string>& cameras, uint64_t excess);
+                                    base::UtcTime older_than, Spare spare);
+  // Deletes the oldest of `cameras` until `excess` bytes are gone; of what is not safe only with
+  // `disk_is_full`.
+  base::Result<Deleted> shrink(const std::set<std::string>& cameras, uint64_t excess,
+                               bool disk_is_full = false);
   base::Result<Deleted> expire(const std::string& camera, base::UtcTime older_than);
   [[nodiscard]] uint64_t bytes_of(const std::set<std::string>& cameras);
   [[nodiscard]] std::set<std::string> known_cameras();

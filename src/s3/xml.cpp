@@ -1,5 +1,7 @@
 #include "s3/xml.h"
 
+#include <algorithm>
+
 #include <pugixml.hpp>
 
 #include "base/text.h"
@@ -11,6 +13,11 @@ using base::Errc;
 
 constexpr size_t kMostText = 1024;      // of what is shown to people
 constexpr size_t kMostKeyBytes = 1024;  // S3's own limit
+
+// As UTF-8, whatever the bytes look like: guessing would only make places in errors untrue.
+pugi::xml_parse_result load(pugi::xml_document& document, std::string_view body) {
+  return document.load_buffer(body.data(), body.size(), pugi::parse_default, pugi::encoding_utf8);
+}
 
 std::string text_of(const pugi::xml_node& node, const char* name) {
   std::string text = node.child_value(name);
@@ -26,7 +33,7 @@ std::string text_of(const pugi::xml_node& node, const char* name) {
 
 ErrorText parse_error(std::string_view body) {
   pugi::xml_document document;
-  if (!document.load_buffer(body.data(), body.size())) return {};
+  if (!load(document, body)) return {};
   const pugi::xml_node error = document.child("Error");
   return {text_of(error, "Code"), text_of(error, "Message"), text_of(error, "RequestId"),
           text_of(error, "Region")};
@@ -34,10 +41,10 @@ ErrorText parse_error(std::string_view body) {
 
 base::Result<ListPage> parse_list(std::string_view body) {
   pugi::xml_document document;
-  const pugi::xml_parse_result parsed = document.load_buffer(body.data(), body.size());
+  const pugi::xml_parse_result parsed = load(document, body);
   if (!parsed) {
     return base::fail(Errc::kMalformed, std::string("the listing is no XML: ") + parsed.description(),
-                      parsed.offset);
+                      std::min<int64_t>(parsed.offset, static_cast<int64_t>(body.size())));
   }
   const pugi::xml_node result = document.child("ListBucketResult");
   if (!result) return base::fail(Errc::kMalformed, "the answer is no listing: ListBucketResult is missing");

@@ -162,6 +162,33 @@ TEST(Metrics, WithoutCamerasThereIsTheServer) {
   EXPECT_THAT(text, Not(HasSubstr("miharu_live_")));
 }
 
+TEST(Metrics, UploadsAreTold) {
+  upload::UploadStatus uploads;
+  uploads.state = upload::UploadStatus::State::kUnreachable;
+  uploads.error = "the store answered 503";
+  uploads.objects = 7;
+  uploads.failures["busy"] = 3;
+  uploads.cameras["front"] = {2, 2'000, 1, base::from_unix_ms(1'795'230'000'500)};
+  const std::string text = metrics_text({}, {}, {}, std::nullopt, uploads);
+  for (const char* line :
+       {"miharu_upload_state{state=\"unreachable\"} 1\n", "miharu_uploaded_objects_total 7\n",
+        "miharu_upload_failures_total{reason=\"busy\"} 3\n",
+        "miharu_upload_pending_objects{camera=\"front\"} 2\n",
+        "miharu_upload_pending_bytes{camera=\"front\"} 2000\n",
+        "miharu_upload_lost_objects{camera=\"front\"} 1\n",
+        "miharu_safe_off_site_until_seconds{camera=\"front\"} 1795230000.5\n"})
+    EXPECT_NE(text.find(line), std::string::npos) << line << text;
+  EXPECT_EQ(metrics_text({}, {}, {}).find("upload"), std::string::npos);
+
+  const CameraStatus front = camera("front", Source::kPlaying, Recorder::kRecording);
+  const auto root = boost::json::parse(cameras_json({front}, uploads));
+  EXPECT_EQ(root.at("uploads").at("state").as_string(), "unreachable");
+  EXPECT_EQ(root.at("uploads").at("error").as_string(), "the store answered 503");
+  EXPECT_EQ(root.at("cameras").at(0).at("uploads").at("safe_until").as_string(), "2026-11-21T03:00:00.500Z");
+  EXPECT_EQ(root.at("cameras").at(0).at("uploads").at("pending_objects").to_number<int>(), 2);
+  EXPECT_TRUE(boost::json::parse(cameras_json({front})).at("uploads").is_null());
+}
+
 TEST(Metrics, Readiness) {
   CameraStatus off = camera("off", Source::kIdle, Recorder::kStarting);
   off.record = false;

@@ -19,7 +19,7 @@ class TimelineTest : public ::testing::Test {
   Timeline timeline(nanoseconds from, nanoseconds to) {
     store::Catalog catalog(*recorded_.store, &recorded_.index, recorded_.clock);
     auto made = make_timeline(catalog, with_log_ ? recorded_.gaps.get() : nullptr, "front", kStart + from,
-                              kStart + to, recorded_.clock.utc());
+                              kStart + to, recorded_.clock.utc(), uploads_.get());
     EXPECT_TRUE(made.has_value());
     return std::move(*made);
   }
@@ -30,6 +30,7 @@ class TimelineTest : public ::testing::Test {
 
   test::RecordedStore recorded_;
   bool with_log_ = true;
+  std::unique_ptr<upload::UploadLog> uploads_;
 };
 
 TEST_F(TimelineTest, ObjectsOfARunAreOneSpan) {
@@ -45,6 +46,40 @@ TEST_F(TimelineTest, ObjectsOfARunAreOneSpan) {
   for (const auto& entry : recorded_.entries()) bytes += entry->name.size_bytes();
   EXPECT_EQ(made.spans[0].bytes, bytes);
   EXPECT_TRUE(made.gaps.empty());
+}
+
+// Objects of six seconds: in the bucket alone, lost, in both places, here alone.
+TEST_F(TimelineTest, SpansSayWhereTheyAre) {
+  recorded_.run(seconds(24));
+  const auto entries = recorded_.entries();
+  ASSERT_EQ(entries.size(), 4U);
+  uploads_ = std::move(*upload::UploadLog::open(recorded_.folder.path() / "miharu.db"));
+  for (const auto& entry : entries) ASSERT_TRUE(uploads_->add("front", entry->name));
+  for (const size_t i : {0U, 2U}) ASSERT_TRUE(uploads_->uploaded("front", entries[i]->name.seq, true));
+  for (const size_t i : {0U, 1U}) {
+    ASSERT_TRUE(recorded_.store->remove(entries[i]->key));
+    uploads_->deleted("front", entries[i]->name, "the disk was full");
+  }
+  recorded_.clock.advance(seconds(100));
+  const Timeline made = timeline(seconds(0), seconds(24));
+  std::vector<std::string> places;
+  for (const TimelineSpan& span : made.spans) places.push_back(where_of(span, "+"));
+  EXPECT_EQ(places, (std::vector<std::string>{"uploaded", "local+uploaded", "local"}));
+  EXPECT_EQ(made.spans[0].end, kStart + seconds(6));
+  EXPECT_EQ(made.spans[1].start, kStart + seconds(12));
+  ASSERT_EQ(made.gaps.size(), 1U);
+  EXPECT_EQ(made.gaps[0].reason, "lost");
+  EXPECT_EQ(made.gaps[0].text, "recorded, but lost: the disk was full");
+  EXPECT_EQ(made.gaps[0].start, kStart + seconds(6));
+  EXPECT_EQ(made.gaps[0].end, kStart + seconds(12));
+  const auto json = boost::json::parse(to_json(made));
+  EXPECT_EQ(boost::json::serialize(json.at("spans").at(0).at("where")), R"(["uploaded"])");
+  EXPECT_TRUE(json.at("spans").at(0).at("run").is_null());
+  EXPECT_EQ(boost::json::serialize(json.at("spans").at(1).at("where")), R"(["local","uploaded"])");
+  // Part of what is not on the disk any more.
+  const Timeline part = timeline(seconds(2), seconds(8));
+  ASSERT_EQ(part.gaps.size(), 1U);
+  EXPECT_EQ(part.gaps[0].end, kStart + seconds(8));
 }
 
 TEST_F(TimelineTest, AGapHasTheReasonOfTheRunBehindItOrOfTheLog) {

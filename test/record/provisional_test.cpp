@@ -145,6 +145,34 @@ TEST_P(ProvisionalTest, TheRunThatStillGrowsIsLeftAlone) {
   EXPECT_EQ(findings(), std::vector<std::string>());
 }
 
+TEST_P(ProvisionalTest, NamesThatWereToldToOthersStand) {
+  open();
+  const uint64_t told = record(true);
+  const auto error = [this] { return base::utc_minus_steady(recorded_.clock); };
+  EXPECT_TRUE(runs_->accept("front", told, error()).value());
+  EXPECT_FALSE(runs_->holds("front", told));
+  // The run goes on: that it began under a clock that nobody vouched for is settled.
+  EXPECT_TRUE(runs_->mark("front", told, recorded_.clock.utc(), error()));
+  EXPECT_FALSE(runs_->holds("front", told));
+  const uint64_t later = record(true);
+  const auto old = recorded_.entries();
+  recorded_.clock.step(hours(2));
+  // About to be moved: not to be told.
+  EXPECT_FALSE(runs_->accept("front", later, error()).value());
+  std::vector<std::string> moved;
+  runs_->set_on_moved([&](const std::string& camera, const store::ObjectName& name) {
+    moved.push_back(store::object_key(camera, name).value());
+  });
+  correct();
+  EXPECT_TRUE(runs_->accept("front", later, error()).value());
+  const auto entries = recorded_.entries();
+  ASSERT_EQ(entries.size(), old.size());
+  for (size_t i = 0; i < entries.size(); ++i) {
+    EXPECT_EQ(entries[i]->key == old[i]->key, old[i]->name.run.number == told) << entries[i]->key;
+    EXPECT_EQ(std::ranges::count(moved, entries[i]->key), entries[i]->name.run.number == later ? 1 : 0);
+  }
+}
+
 TEST_P(ProvisionalTest, AnotherBootCanNotBePutRight) {
   open();
   const uint64_t run = record(true);

@@ -1,5 +1,7 @@
 #include "record/retention.h"
 
+#include <set>
+
 #include <gtest/gtest.h>
 
 #include "support/recording.h"
@@ -141,6 +143,53 @@ TEST_F(RetentionTest, RoomOnTheDisk) {
   options.free_bytes = UINT64_MAX / 4;
   EXPECT_EQ(pass(options), 10U) << "all cannot be enough";
   expect_left(0);
+}
+
+// Those of `safe` are in a bucket.
+class Copies final : public SecondCopy {
+ public:
+  explicit Copies(std::set<uint64_t> safe) : safe_(std::move(safe)) {}
+  bool is_safe(const std::string&, const store::ObjectName& name) const override {
+    return safe_.contains(name.seq);
+  }
+  bool any_safe(const std::string&, base::UtcTime, base::UtcTime) const override { return !safe_.empty(); }
+  void deleted(const std::string& camera, const store::ObjectName& name, const std::string& why) override {
+    EXPECT_EQ(camera, "front");
+    EXPECT_NE(why, "");
+    deleted_.push_back(name.seq);
+  }
+  [[nodiscard]] const std::vector<uint64_t>& deleted_seqs() const { return deleted_; }
+
+ private:
+  std::set<uint64_t> safe_;
+  std::vector<uint64_t> deleted_;
+};
+
+TEST_F(RetentionTest, WhatIsNotSafeOutlivesEveryLimit) {
+  for (const bool by_age : {true, false}) {
+    const auto left = recorded_.entries();
+    ASSERT_GE(left.size(), 5U);
+    Copies copies({left[1]->name.seq, left[4]->name.seq});
+    RetentionOptions options;
+    options.copies = &copies;
+    if (by_age) options.all.age = minutes(1);
+    options.free_bytes = UINT64_MAX;
+    EXPECT_EQ(pass(options), 2U);
+    EXPECT_EQ(copies.deleted_seqs(), (std::vector{left[1]->name.seq, left[4]->name.seq}));
+    EXPECT_EQ(pass(options), 0U);
+  }
+  EXPECT_EQ(recorded_.entries().size(), 6U);
+}
+
+TEST_F(RetentionTest, AFullDiskLosesWhatIsSafeFirst) {
+  Copies copies({all_[8]->name.seq, all_[9]->name.seq});
+  RetentionOptions options;
+  options.copies = &copies;
+  options.free_bytes = UINT64_MAX;
+  EXPECT_EQ(pass(options, true), 10U);
+  std::vector<uint64_t> order{all_[8]->name.seq, all_[9]->name.seq};
+  for (size_t i = 0; i < 8; ++i) order.push_back(all_[i]->name.seq);
+  EXPECT_EQ(copies.deleted_seqs(), order);
 }
 
 TEST_F(RetentionTest, BooksAreKeptOfWhatIsAdded) {

@@ -22,6 +22,7 @@ parsers=(
   ingest/rtsp/track_receiver ingest/rtsp/url
   stream/clock_model
   record/export record/gap_log record/recording_index record/recovery record/repair record/verify
+  upload/upload_log upload/uploader
   webrtc/ice_agent webrtc/ice_candidate webrtc/ice_check_list webrtc/ice_credentials webrtc/stun webrtc/stun_client
   webrtc/dtls webrtc/fingerprint webrtc/srtcp_receiver
   webrtc/sdp_answer webrtc/sdp_lines webrtc/sdp_offer webrtc/trickle_fragment webrtc/turn_credentials

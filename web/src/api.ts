@@ -105,7 +105,7 @@ export async function getTimeline(camera: string, from: number, to: number, sign
   const body = (await response.json()) as {
     from: string;
     to: string;
-    spans: { start: string; end: string }[];
+    spans: { start: string; end: string; where?: string[] }[];
     gaps: { start: string; end: string; reason: string; text: string }[];
   };
   const times = (span: { start: string; end: string }): Span => ({
@@ -115,7 +115,8 @@ export async function getTimeline(camera: string, from: number, to: number, sign
   return {
     from: Date.parse(body.from),
     to: Date.parse(body.to),
-    spans: body.spans.map(times),
+    // What is in the bucket alone is nothing that this server can play.
+    spans: body.spans.filter((span) => span.where?.includes("local") ?? true).map(times),
     gaps: body.gaps.map((gap) => ({ ...times(gap), reason: gap.reason, text: gap.text })),
   };
 }

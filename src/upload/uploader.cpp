@@ -1,0 +1,415 @@
+#include "upload/uploader.h"
+
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "base/check.h"
+
+namespace miharu::upload {
+namespace {
+
+using State = UploadStatus::State;
+
+constexpr std::chrono::milliseconds kFirstPause{250};
+constexpr std::chrono::milliseconds kHeldPause{2'000};  // before names that do not stand are asked for again
+constexpr size_t kMostLeftAlone = 1000;
+
+// ioprio_set(2); linux/ioprio.h is not C++: IOPRIO_WHO_PROCESS, and IOPRIO_CLASS_BE with the least priority.
+constexpr int kOneThread = 1;
+constexpr int kLastOfAll = 2 << 13 | 7;
+
+uint32_t seed_of(const void* object, size_t index) {
+  return static_cast<uint32_t>(
+      std::hash<const void*>{}(object) + index * 7919 +
+      static_cast<size_t>(std::chrono::steady_clock::now().time_since_epoch().count()));
+}
+
+}  // namespace
+
+std::string_view name_of(State state) {
+  switch (state) {
+    case State::kStarting:
+      return "starting";
+    case State::kUploading:
+      return "uploading";
+    case State::kUnreachable:
+      return "unreachable";
+    case State::kClock:
+      return "clock";
+    case State::kTrouble:
+      return "trouble";
+  }
+  return {};
+}
+
+Uploader::Uploader(UploaderOptions options, const UploaderEnvironment& environment)
+    : options_(std::move(options)),
+      environment_(environment),
+      requests_(options_.bucket, options_.credentials),
+      pacer_(options_.bits_per_second),
+      timer_(loop_.context()),
+      clock_timer_(loop_.context()),
+      clock_backoff_(kFirstPause, options_.longest_pause, seed_of(this, 0)) {
+  if (options_.bits_per_second > 0) options_.http.pacer = &pacer_;
+}
+
+Uploader::~Uploader() {
+  stop();
+}
+
+void Uploader::start() {
+  started_ = true;
+  loop_.start();
+  loop_.post([this] {
+    lower_priority();
+    for (size_t i = 0; i < std::max<size_t>(1, options_.connections); ++i) {
+      slots_.push_back(
+          std::make_unique<Slot>(loop_, options_.bucket, options_.http,
+                                 Backoff(kFirstPause, options_.longest_pause, seed_of(this, i + 1))));
+    }
+    std::set<std::string> cameras;
+    if (const auto known = environment_.log.cameras()) cameras.insert(known->begin(), known->end());
+    if (const auto listing = environment_.store.list("rec/", true)) {
+      for (const std::string& prefix : listing->prefixes) cameras.insert(prefix.substr(4, prefix.size() - 5));
+    }
+    reconcile({cameras.begin(), cameras.end()});
+    compare_clocks();
+  });
+}
+
+void Uploader::stop() {
+  if (!started_) return;
+  started_ = false;
+  loop_.run_and_wait([this] {
+    timer_.cancel();
+    clock_timer_.cancel();
+    slots_.clear();
+  });
+  loop_.stop();
+}
+
+// Recording comes first: what the machine cannot do at once is done for it.
+void Uploader::lower_priority() {
+  const auto thread = static_cast<id_t>(::syscall(SYS_gettid));
+  ::setpriority(PRIO_PROCESS, thread, 5);
+  ::syscall(SYS_ioprio_set, kOneThread, static_cast<int>(thread), kLastOfAll);
+}
+
+// Camera by camera, so that uploading begins meanwhile.
+void Uploader::reconcile(std::vector<std::string> cameras) {
+  if (cameras.empty()) return;
+  const std::string camera = std::move(cameras.back());
+  cameras.pop_back();
+  if (store::check_camera_name(camera)) {
+    const auto added =
+        environment_.log.reconcile(camera, [this, &camera]() -> base::Result<std::vector<store::ObjectName>> {
+          const auto listing = environment_.store.list("rec/" + camera + "/", false);
+          if (!listing) return tl::unexpected(listing.error());
+          std::vector<store::ObjectName> names;
+          for (const store::ListedObject& object : listing->objects) {
+            if (auto name = store::decode_name(store::file_name_of(object.key)))
+              names.push_back(std::move(*name));
+          }
+          return names;
+        });
+    if (!added) {
+      spdlog::warn("upload: {}: {}", camera, added.error().to_string());
+    } else if (*added > 0) {
+      spdlog::info("upload: {}: {} objects on the disk are new to the upload log", camera, *added);
+    }
+  }
+  pump();
+  loop_.post([this, cameras = std::move(cameras)]() mutable { reconcile(std::move(cameras)); });
+}
+
+void Uploader::added(const std::string& camera, const store::ObjectName& name) {
+  loop_.post([this, camera, name] {
+    if (auto done = environment_.log.add(camera, name); !done) {
+      // A full disk, as a rule.
+      missed_.insert(camera);
+      tell(State::kTrouble, done.error().to_string());
+      pump_after(options_.trouble_pause);
+    }
+    pump();
+  });
+}
+
+bool Uploader::clock_stands() {
+  if (!agreed_) return false;
+  const base::nanoseconds step = base::utc_minus_steady(environment_.clock) - *agreed_;
+  if (std::chrono::abs(step) <= kMostClockStep) return true;
+  agreed_.reset();
+  return false;
+}
+
+std::optional<base::nanoseconds> Uploader::clock_error(const net::HttpReply& reply) const {
+  const auto date = s3::parse_http_date(reply.header("date"));
+  if (!date) return std::nullopt;
+  return environment_.clock.utc() - *date;
+}
+
+// By the one thing that a relay may read: the wishes of viewers. Whatever the answer is, it has a date.
+void Uploader::compare_clocks() {
+  if (comparing_ || compare_waits_) return;
+  const auto free = std::ranges::find_if(slots_, [](const auto& slot) { return !slot->busy; });
+  if (free == slots_.end()) return;  // pump() comes by again
+  comparing_ = true;
+  Slot& slot = **free;
+  slot.busy = true;
+  slot.client.send(
+      requests_.get(fmt::format("control/{}/wanted.json", options_.relay), 0, 0, environment_.clock.utc()),
+      [this, &slot](const base::Result<net::HttpReply>& reply) {
+        comparing_ = false;
+        slot.busy = false;
+        compared(reply);
+      });
+}
+
+void Uploader::compared(const base::Result<net::HttpReply>& reply) {
+  if (!reply) {
+    tell(State::kUnreachable, s3::classify(reply.error()).error().text);
+    return compare_after(clock_backoff_.next());
+  }
+  const auto error = clock_error(*reply);
+  if (!error && reply->status >= 500) {
+    tell(State::kUnreachable, s3::classify(*reply).error().text);
+    return compare_after(clock_backoff_.next());
+  }
+  clock_backoff_.reset();
+  // A store that tells no time gets what the kernel vouches for alone.
+  const bool agree =
+      error ? std::chrono::abs(*error) <= kMostClockDifference : environment_.clock.synchronised();
+  if (!agree) {
+    tell(State::kClock,
+         error ? fmt::format("this machine's clock is {:+.0f} s from the store's: nothing is uploaded until "
+                             "they agree within 60 s; set it, and let NTP keep it",
+                             std::chrono::duration<double>(*error).count())
+               : std::string("the store tells no time, and this machine's clock is not synchronised"));
+    return compare_after(options_.trouble_pause);
+  }
+  agreed_ = base::utc_minus_steady(environment_.clock);
+  pump();
+}
+
+void Uploader::pump() {
+  if (slots_.empty()) return;
+  if (!clock_stands()) return compare_clocks();
+  const auto is_free = [](const auto& slot) { return !slot->busy; };
+  const auto free = static_cast<size_t>(std::ranges::count_if(slots_, is_free));
+  if (free == 0) return;
+  const base::SteadyTime now = environment_.clock.steady();
+  std::erase_if(left_alone_, [now](const auto& each) { return each.second <= now; });
+  const auto objects = environment_.log.newest(free, [this](const std::string& camera, uint64_t seq) {
+    return under_way_.contains({camera, seq}) || left_alone_.contains({camera, seq});
+  });
+  if (!objects) {
+    tell(State::kTrouble, objects.error().to_string());
+    return pump_after(options_.trouble_pause);
+  }
+  if (objects->empty() && under_way_.empty() && left_alone_.empty()) tell(State::kUploading, "");
+  if (!left_alone_.empty()) {
+    const auto next = std::ranges::min_element(left_alone_, {}, [](const auto& each) { return each.second; });
+    pump_after(std::chrono::ceil<std::chrono::milliseconds>(next->second - now));
+  }
+  for (const Pending& each : *objects) {
+    const auto slot = std::ranges::find_if(slots_, is_free);
+    if (slot == slots_.end()) return;
+    begin(**slot, each);
+  }
+}
+
+void Uploader::begin(Slot& slot, Pending object) {
+  const auto name = store::decode_name(store::file_name_of(object.key));
+  slot.busy = true;
+  slot.object = {object.camera, object.seq};
+  under_way_.insert(slot.object);
+  if (!name) return leave_alone(slot, kObjectPause, name.error().to_string());
+  if (!environment_.accept) return send(slot, object);
+  environment_.accept(object.camera, name->run.number, [this, &slot, object](bool stands) {
+    loop_.post([this, &slot, object, stands] {
+      if (slots_.empty()) return;
+      if (stands) return send(slot, object);
+      leave_alone(slot, kHeldPause, "");
+    });
+  });
+}
+
+void Uploader::send(Slot& slot, const Pending& object) {
+  auto file = environment_.store.open_object(object.key);
+  if (!file) {
+    if (file.error().code != base::Errc::kNotFound)
+      return leave_alone(slot, kObjectPause, file.error().to_string());
+    // Deleted or renamed while it waited: whoever did so told the log, or the next start will.
+    return leave_alone(slot, kHeldPause, "");
+  }
+  const auto size = file->size();
+  if (!size) return leave_alone(slot, kObjectPause, size.error().to_string());
+  net::FileBody body{std::make_shared<const base::File>(std::move(*file)), 0, *size};
+  const auto payload = s3::sha256_of(body);
+  if (!payload) return leave_alone(slot, kObjectPause, payload.error().to_string());
+  // A log on a full disk is no reason to upload nothing: that makes room.
+  if (auto noted = environment_.log.attempt(object.camera, object.seq);
+      !noted && limiter_.pass(environment_.clock.steady()))
+    spdlog::warn("upload: {}", noted.error().to_string());
+  slot.bytes = *size;
+  slot.may_be_ours = object.attempts > 0;
+  s3::PutOptions options;
+  options.content_type = object.key.ends_with(".ts") ? "video/mp2t" : "video/mp4";
+  // Where it may be there already, the store can say so before the body is sent.
+  options.expect_continue = object.attempts > 0 || object.found;
+  slot.client.send(requests_.put(options_.relay + "/" + object.key, std::move(body), *payload, options,
+                                 environment_.clock.utc()),
+                   [this, &slot](const base::Result<net::HttpReply>& reply) { answered(slot, reply); });
+}
+
+void Uploader::answered(Slot& slot, const base::Result<net::HttpReply>& reply) {
+  if (reply) {
+    if (const auto error = clock_error(*reply); error && std::chrono::abs(*error) > kMostClockDifference)
+      agreed_.reset();
+    if (reply->status >= 200 && reply->status < 300) return done(slot, true);
+  }
+  const s3::Failure failure = reply ? s3::classify(*reply) : s3::classify(reply.error());
+  if (failure.fault == s3::Fault::kExists) return done(slot, slot.may_be_ours || reply->resent);
+  {
+    const std::lock_guard lock(mutex_);
+    status_.failures[std::string(s3::name_of(failure.fault))] += 1;
+  }
+  const std::string text = failure.error().text;
+  switch (failure.fault) {
+    case s3::Fault::kNetwork:
+    case s3::Fault::kBusy:
+    case s3::Fault::kConflict:
+      // One of many that fails is nothing to tell.
+      if (slot.backoff.failures() > 0) tell(State::kUnreachable, text);
+      slot.wakes = failure.fault == s3::Fault::kNetwork;
+      return pause(slot, slot.backoff.next());
+    case s3::Fault::kSkew:
+      agreed_.reset();
+      tell(State::kClock, text);
+      return pause(slot, slot.backoff.next());
+    case s3::Fault::kChecksum:
+    case s3::Fault::kOther:
+      // Of this object alone, as far as can be known.
+      return leave_alone(slot, kObjectPause, text);
+    default:
+      tell(State::kTrouble, text);
+      return pause(slot, options_.trouble_pause);
+  }
+}
+
+void Uploader::done(Slot& slot, bool verified) {
+  // Before the log: what no longer waits there has been counted here.
+  {
+    const std::lock_guard lock(mutex_);
+    status_.objects += 1;
+    status_.bytes += slot.bytes;
+  }
+  if (auto noted = environment_.log.uploaded(slot.object.first, slot.object.second, verified); !noted) {
+    tell(State::kTrouble, noted.error().to_string());
+    return pause(slot, options_.trouble_pause);
+  }
+  if (!verified) {
+    if (const auto pass = unverified_.pass(environment_.clock.steady())) {
+      spdlog::warn(
+          "upload: {}: object {} was in the bucket before it was uploaded: not compared with the one here "
+          "({} more "
+          "like it)",
+          slot.object.first, slot.object.second, pass.swallowed);
+    }
+  }
+  tell(State::kUploading, "");
+  slot.backoff.reset();
+  release(slot);
+  wake_all();
+  pump();
+}
+
+void Uploader::leave_alone(Slot& slot, base::nanoseconds time, const std::string& why) {
+  if (!why.empty()) {
+    spdlog::warn("upload: {}: object {} is left for later: {}", slot.object.first, slot.object.second, why);
+    tell(State::kTrouble, why);
+  }
+  if (left_alone_.size() >= kMostLeftAlone) return pause(slot, options_.trouble_pause);
+  left_alone_[slot.object] =
+      environment_.clock.steady() + std::chrono::duration_cast<base::SteadyTime::duration>(time);
+  release(slot);
+  // Not at once: pump() may be what called.
+  loop_.post([this] { pump(); });
+}
+
+void Uploader::release(Slot& slot) {
+  under_way_.erase(slot.object);
+  slot.busy = false;
+}
+
+// The object is free meanwhile: the next attempt is for the newest of then.
+void Uploader::pause(Slot& slot, std::chrono::milliseconds time) {
+  under_way_.erase(slot.object);
+  slot.pausing = true;
+  slot.pause.expires_after(time);
+  slot.pause.async_wait([this, &slot](const boost::system::error_code&) {
+    if (slots_.empty()) return;
+    slot.pausing = false;
+    slot.busy = false;
+    pump();
+  });
+}
+
+// One success tells that the link is back; a store that is busy wants its pauses.
+void Uploader::wake_all() {
+  for (const auto& slot : slots_) {
+    if (!slot->pausing || !slot->wakes) continue;
+    slot->backoff.reset();
+    slot->pause.cancel();
+  }
+}
+
+void Uploader::compare_after(std::chrono::milliseconds time) {
+  compare_waits_ = true;
+  clock_timer_.expires_after(time);
+  clock_timer_.async_wait([this](const boost::system::error_code& error) {
+    compare_waits_ = false;
+    if (!error) pump();
+  });
+}
+
+void Uploader::pump_after(std::chrono::milliseconds time) {
+  timer_.expires_after(std::max(time, std::chrono::milliseconds(1)));
+  timer_.async_wait([this](const boost::system::error_code& error) {
+    if (error) return;
+    if (!missed_.empty()) {
+      const std::set<std::string> cameras = std::exchange(missed_, {});
+      reconcile({cameras.begin(), cameras.end()});
+    }
+    pump();
+  });
+}
+
+void Uploader::tell(State state, const std::string& error) {
+  const std::lock_guard lock(mutex_);
+  if (status_.state == state && status_.error == error) return;
+  const bool changed = status_.state != state;
+  status_.state = state;
+  status_.error = error;
+  if (!changed || !limiter_.pass(environment_.clock.steady())) return;
+  if (error.empty()) {
+    spdlog::info("upload: {}", name_of(state));
+  } else {
+    spdlog::warn("upload: {}: {}", name_of(state), error);
+  }
+}
+
+UploadStatus Uploader::status() const {
+  auto totals = environment_.log.totals();
+  const std::lock_guard lock(mutex_);
+  UploadStatus status = status_;
+  if (totals) status.cameras = std::move(*totals);
+  return status;
+}
+
+}  // namespace miharu::upload

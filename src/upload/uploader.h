@@ -1,0 +1,144 @@
+// Brings every finished object of the local store into the bucket: the newest first, then what waits.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/log.h"
+#include "net/event_loop.h"
+#include "net/http_client.h"
+#include "s3/failure.h"
+#include "s3/request.h"
+#include "store/directory_store.h"
+#include "upload/backoff.h"
+#include "upload/upload_log.h"
+
+namespace miharu::upload {
+
+struct UploaderOptions {
+  s3::Bucket bucket;
+  s3::Credentials credentials;
+  net::HttpClientOptions http;                      // without a pacer: that is the uploader's
+  std::string relay;                                // whose folder in the bucket
+  uint64_t bits_per_second = 0;                     // 0: as fast as the link
+  size_t connections = 4;                           // a stalled one must not hold up the others
+  std::chrono::milliseconds longest_pause{8'000};   // before a link is tried that failed
+  std::chrono::milliseconds trouble_pause{30'000};  // before a store that refused for good is asked again
+};
+
+// What the uploader works with. All must outlive it.
+struct UploaderEnvironment {
+  store::DirectoryStore& store;
+  UploadLog& log;
+  const base::Clock& clock;
+  // Whether the names of a camera's run stand, told by a call of `done` on any thread. May be empty: they do.
+  std::function<void(const std::string& camera, uint64_t run, std::function<void(bool)> done)> accept;
+};
+
+struct UploadStatus {
+  enum class State : uint8_t {
+    kStarting,
+    kUploading,  // or nothing to do
+    kUnreachable,
+    kClock,    // ours and the store's differ
+    kTrouble,  // somebody has to do something: `error` says what
+  } state = State::kStarting;
+  std::string error;     // of the last attempt, empty when it went well
+  uint64_t objects = 0;  // since the start
+  uint64_t bytes = 0;
+  std::map<std::string, uint64_t> failures;  // by s3::name_of(Fault)
+  std::map<std::string, CameraUploads> cameras;
+};
+std::string_view name_of(UploadStatus::State state);
+
+// Made, started and stopped on the main thread; everything happens on a thread of its own, of low priority
+// for processor and disk. Nothing is uploaded before the local clock was seen to agree with the store's.
+class Uploader {
+ public:
+  // Names cannot be changed in the bucket.
+  static constexpr base::seconds kMostClockDifference{60};
+  // A change of the local clock by more means that it has to be compared again.
+  static constexpr base::seconds kMostClockStep{1};
+  // An object that the store refused for itself is left alone for so long.
+  static constexpr base::seconds kObjectPause{600};
+
+  Uploader(UploaderOptions options, const UploaderEnvironment& environment);
+  ~Uploader();
+
+  void start();
+  void stop();  // drops what is under way: it is tried again after the next start
+  // An object is on the disk. Any thread, does not block; what is told too late for the log is found at the
+  // next start.
+  void added(const std::string& camera, const store::ObjectName& name);
+  [[nodiscard]] UploadStatus status() const;  // any thread; asks the log
+
+ private:
+  using ObjectId = std::pair<std::string, uint64_t>;  // camera, seq
+  // A connection, and what it does.
+  struct Slot {
+    Slot(net::EventLoop& loop, const s3::Bucket& bucket, const net::HttpClientOptions& http, Backoff pauses)
+        : client(loop, bucket.origin, http), pause(loop.context()), backoff(pauses) {}
+    net::HttpClient client;
+    boost::asio::steady_timer pause;
+    Backoff backoff;
+    bool busy = false;  // with an object, or in a pause
+    bool pausing = false;
+    bool wakes = false;  // from its pause, when another one gets through
+    ObjectId object;
+    uint64_t bytes = 0;
+    bool may_be_ours = false;  // what lies in the bucket under this name
+  };
+
+  void lower_priority();
+  void reconcile(std::vector<std::string> cameras);
+  void compare_clocks();
+  void compared(const base::Result<net::HttpReply>& reply);
+  [[nodiscard]] bool clock_stands();
+  // Whether a reply's Date agrees with our clock; one without says nothing.
+  [[nodiscard]] std::optional<base::nanoseconds> clock_error(const net::HttpReply& reply) const;
+  void pump();
+  void begin(Slot& slot, Pending object);
+  void send(Slot& slot, const Pending& object);
+  void answered(Slot& slot, const base::Result<net::HttpReply>& reply);
+  void done(Slot& slot, bool verified);
+  void leave_alone(Slot& slot, base::nanoseconds time, const std::string& why);
+  void release(Slot& slot);
+  void pause(Slot& slot, std::chrono::milliseconds time);
+  void wake_all();
+  void compare_after(std::chrono::milliseconds time);
+  void pump_after(std::chrono::milliseconds time);
+  void tell(UploadStatus::State state, const std::string& error);
+
+  UploaderOptions options_;
+  UploaderEnvironment environment_;
+  s3::RequestMaker requests_;
+  net::EventLoop loop_{"upload"};
+  net::Pacer pacer_;
+
+  // On the loop's thread.
+  std::vector<std::unique_ptr<Slot>> slots_;
+  std::set<ObjectId> under_way_;
+  std::map<ObjectId, base::SteadyTime> left_alone_;
+  boost::asio::steady_timer timer_;        // for what is left alone
+  boost::asio::steady_timer clock_timer_;  // to compare clocks again
+  Backoff clock_backoff_;
+  std::set<std::string> missed_;  // cameras of which the log could not be told an object
+  bool comparing_ = false;
+  bool compare_waits_ = false;
+  std::optional<base::nanoseconds> agreed_;  // UTC minus steady clock when the clocks agreed
+
+  bool started_ = false;  // main thread
+  base::LogLimiter limiter_;
+  base::LogLimiter unverified_;
+  mutable std::mutex mutex_;
+  UploadStatus status_;  // guarded by mutex_
+};
+
+}  // namespace miharu::upload

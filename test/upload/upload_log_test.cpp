@@ -1,0 +1,178 @@
+#include "upload/upload_log.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "support/temp_dir.h"
+#include "upload/backoff.h"
+
+namespace miharu::upload {
+namespace {
+
+using std::chrono::seconds;
+using testing::ElementsAre;
+
+const base::UtcTime kStart = base::from_unix_ms(1'795'000'000'000);
+
+// The n-th object of a camera: ten seconds in one chunk.
+store::ObjectName object(uint64_t n, seconds shift = seconds(0)) {
+  store::ObjectName name;
+  name.start = kStart + n * seconds(10) + shift;
+  name.run = {1, store::RunReason::kRestart};
+  name.seq = 100 + n;
+  name.init_bytes = 10;
+  name.chunks = {{10'000, 1'000, 100, false}};
+  return name;
+}
+
+class UploadLogTest : public testing::Test {
+ protected:
+  UploadLogTest() { open(); }
+  void open() {
+    log_.reset();
+    log_ = UploadLog::open(directory_.path() / "miharu.db").value();
+  }
+  void add(const std::string& camera, std::initializer_list<uint64_t> numbers) {
+    for (const uint64_t n : numbers) ASSERT_TRUE(log_->add(camera, object(n)));
+  }
+  std::vector<uint64_t> newest(size_t count) {
+    std::vector<uint64_t> numbers;
+    const auto found = log_->newest(count, [](const std::string&, uint64_t) { return false; });
+    for (const Pending& each : found.value()) numbers.push_back(each.seq - 100);
+    return numbers;
+  }
+  CameraUploads totals(const std::string& camera) { return log_->totals().value()[camera]; }
+  std::vector<Place> places(const std::string& camera) {
+    std::vector<Place> out;
+    const auto found = log_->find(camera, kStart - std::chrono::hours(1), kStart + std::chrono::hours(1));
+    for (const PlacedSpan& each : found.value()) out.push_back(each.place);
+    return out;
+  }
+
+  test::TempDir directory_;
+  std::unique_ptr<UploadLog> log_;
+};
+
+TEST_F(UploadLogTest, TheNewestOfAllCamerasComesFirst) {
+  add("a", {0, 2});
+  add("b", {3, 1});
+  EXPECT_THAT(newest(3), ElementsAre(3, 2, 1));
+  const auto others = log_->newest(2, [](const std::string& camera, uint64_t) { return camera == "b"; });
+  ASSERT_EQ(others->size(), 2U);
+  EXPECT_EQ(others->at(0).camera, "a");
+  EXPECT_EQ(others->at(0).key, store::object_key("a", object(2)).value());
+}
+
+TEST_F(UploadLogTest, AttemptsAndStatesAreKeptOverAStart) {
+  add("a", {0, 1});
+  ASSERT_TRUE(log_->attempt("a", 100));
+  ASSERT_TRUE(log_->uploaded("a", 101, true));
+  open();
+  const auto left = log_->newest(9, [](const std::string&, uint64_t) { return false; });
+  ASSERT_EQ(left->size(), 1U);
+  EXPECT_EQ(left->at(0).seq, 100U);
+  EXPECT_EQ(left->at(0).attempts, 1U);
+  EXPECT_EQ(totals("a").pending_objects, 1U);
+  EXPECT_EQ(totals("a").pending_bytes, 1'010U);
+  EXPECT_THAT(places("a"), ElementsAre(Place::kLocal, Place::kUploaded));
+  // What is told twice counts once.
+  add("a", {0, 1});
+  EXPECT_EQ(totals("a").pending_objects, 1U);
+  EXPECT_FALSE(log_->is_safe("a", object(0)));
+  EXPECT_TRUE(log_->is_safe("a", object(1)));
+  EXPECT_FALSE(log_->is_safe("b", object(1)));
+}
+
+TEST_F(UploadLogTest, SafeIsWhatHasNothingWaitingBefore) {
+  add("a", {0, 1, 2});
+  EXPECT_EQ(totals("a").safe_until, object(0).start);
+  ASSERT_TRUE(log_->uploaded("a", 102, true));
+  EXPECT_EQ(totals("a").safe_until, object(0).start);
+  ASSERT_TRUE(log_->uploaded("a", 100, true));
+  EXPECT_EQ(totals("a").safe_until, object(1).start);
+  ASSERT_TRUE(log_->uploaded("a", 101, false));
+  EXPECT_EQ(totals("a").safe_until, object(2).end());
+  EXPECT_EQ(totals("a").pending_objects, 0U);
+  EXPECT_EQ(totals("a").pending_bytes, 0U);
+  EXPECT_EQ(log_->totals()->count("b"), 0U);
+}
+
+TEST_F(UploadLogTest, ARenamedObjectIsUploadedUnderItsNewName) {
+  add("a", {0});
+  ASSERT_TRUE(log_->add("a", object(0, seconds(3600))));
+  EXPECT_EQ(log_->newest(1, [](const std::string&, uint64_t) { return false; })->at(0).key,
+            store::object_key("a", object(0, seconds(3600))).value());
+  EXPECT_EQ(totals("a").pending_objects, 1U);
+  // Not what is in the bucket already.
+  ASSERT_TRUE(log_->uploaded("a", 100, true));
+  ASSERT_TRUE(log_->add("a", object(0)));
+  EXPECT_EQ(totals("a").safe_until, object(0, seconds(3600)).end());
+}
+
+TEST_F(UploadLogTest, WhatIsDeletedWasEvictedOrIsLost) {
+  add("a", {0, 1, 2, 3, 4});
+  for (const uint64_t n : {0, 1, 4}) ASSERT_TRUE(log_->uploaded("a", 100 + n, true));
+  for (const uint64_t n : {0, 1, 2, 3}) log_->deleted("a", object(n), "the disk was full");
+  EXPECT_THAT(places("a"), ElementsAre(Place::kEvicted, Place::kLost, Place::kUploaded));
+  const auto spans = log_->find("a", kStart, kStart + seconds(50)).value();
+  EXPECT_EQ(spans[0].start, object(0).start);
+  EXPECT_EQ(spans[0].end, object(1).end());
+  EXPECT_EQ(spans[0].bytes, 2'020U);
+  EXPECT_EQ(spans[0].reason, "");
+  EXPECT_EQ(spans[1].reason, "the disk was full");
+  EXPECT_EQ(totals("a").lost_objects, 2U);
+  EXPECT_EQ(totals("a").pending_objects, 0U);
+  // Only what overlaps.
+  EXPECT_EQ(log_->find("a", kStart + seconds(45), kStart + seconds(46))->size(), 1U);
+  EXPECT_TRUE(log_->find("a", kStart + seconds(50), kStart + seconds(60))->empty());
+  // What nobody knows is not counted.
+  log_->deleted("a", object(77), "?");
+  EXPECT_EQ(totals("a").lost_objects, 2U);
+}
+
+TEST_F(UploadLogTest, TheDiskIsAskedForWhatTheLogDoesNotKnow) {
+  add("a", {0, 1, 2});
+  ASSERT_TRUE(log_->uploaded("a", 100, true));
+  const auto added = log_->reconcile("a", [&]() -> base::Result<std::vector<store::ObjectName>> {
+    // Recorded while the disk was listed: not in the listing, and not lost.
+    add("a", {9});
+    return std::vector{object(2), object(3)};
+  });
+  EXPECT_EQ(added.value(), 1U);
+  EXPECT_THAT(newest(9), ElementsAre(9, 3, 2));
+  EXPECT_THAT(places("a"),
+              ElementsAre(Place::kEvicted, Place::kLost, Place::kLocal, Place::kLocal, Place::kLocal));
+  const auto found = log_->newest(9, [](const std::string&, uint64_t) { return false; }).value();
+  EXPECT_FALSE(found[0].found);
+  EXPECT_TRUE(found[1].found);
+  EXPECT_FALSE(found[2].found);
+  // A disk that cannot be read has lost nothing.
+  EXPECT_FALSE(log_->reconcile("a", []() -> base::Result<std::vector<store::ObjectName>> {
+    return base::fail(base::Errc::kIo, "the disk");
+  }));
+  EXPECT_THAT(newest(9), ElementsAre(9, 3, 2));
+}
+
+TEST_F(UploadLogTest, HoursWithNothingSafeAreKnown) {
+  add("a", {0});
+  EXPECT_FALSE(log_->any_safe("a", kStart, kStart + seconds(1)));
+  ASSERT_TRUE(log_->uploaded("a", 100, true));
+  EXPECT_TRUE(log_->any_safe("a", kStart, kStart + seconds(1)));
+  EXPECT_FALSE(log_->any_safe("a", kStart + seconds(1), kStart + seconds(100)));
+  EXPECT_FALSE(log_->any_safe("b", kStart, kStart + seconds(1)));
+}
+
+TEST(Backoff, IsAnythingUpToABoundThatDoubles) {
+  using namespace std::chrono_literals;
+  Backoff backoff(100ms, 1000ms, 7);
+  std::chrono::milliseconds largest{};
+  for (const auto bound : {100ms, 200ms, 400ms, 800ms, 1000ms, 1000ms}) EXPECT_LE(backoff.next(), bound);
+  for (int i = 0; i < 200; ++i) largest = std::max(largest, backoff.next());
+  EXPECT_GT(largest, 800ms);
+  EXPECT_LE(largest, 1000ms);
+  backoff.reset();
+  EXPECT_LE(backoff.next(), 100ms);
+}
+
+}  // namespace
+}  // namespace miharu::upload

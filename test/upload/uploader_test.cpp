@@ -1,0 +1,309 @@
+#include "upload/uploader.h"
+
+#include <atomic>
+#include <condition_variable>
+#include <map>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "net/http_server.h"
+#include "support/recording.h"
+
+namespace miharu::upload {
+namespace {
+
+using State = UploadStatus::State;
+using testing::HasSubstr;
+
+// The machine's clock, set wrong by as much as a test says. Thread-safe.
+class ShiftedClock final : public base::Clock {
+ public:
+  base::UtcTime utc() const override { return base::system_clock().utc() + base::seconds(shift.load()); }
+  base::SteadyTime steady() const override { return base::system_clock().steady(); }
+  bool synchronised() const override { return false; }
+  std::atomic<int64_t> shift{0};
+};
+
+// Answers as a store does: what real ones make of the requests is for the integration tests.
+class FakeStore {
+ public:
+  struct Put {
+    std::string key;
+    bool expects = false;
+  };
+  // Nothing: the PUT is served. 0: served, but the connection ends without an answer (as far as a handler can
+  // do that).
+  using Refuse = std::function<std::optional<unsigned>(size_t number, const std::string& key)>;
+
+  explicit FakeStore(Refuse refuse = [](size_t, const std::string&) { return std::nullopt; })
+      : refuse_(std::move(refuse)) {
+    loop_.start();
+    net::HttpServerOptions options;
+    options.listen = "127.0.0.1:0";
+    options.limits.body_bytes = 64 << 20;
+    server_ = std::make_unique<net::HttpServer>(
+        loop_, options,
+        [this](const net::HttpRequest& request, const std::shared_ptr<net::HttpExchange>& exchange) {
+          exchange->respond(answer(request));
+        });
+    EXPECT_TRUE(server_->start());
+  }
+  ~FakeStore() { server_->stop(); }
+
+  [[nodiscard]] s3::Bucket bucket() const {
+    return s3::make_bucket("s3://footage/home", "http://127.0.0.1:" + std::to_string(server_->port()), "")
+        .value();
+  }
+  // Until so many objects are there; false when that takes too long.
+  bool wait_for(size_t count) {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, std::chrono::seconds(30), [&] { return objects_.size() >= count; });
+  }
+  bool wait_for_puts(size_t count) {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, std::chrono::seconds(30), [&] { return puts_.size() >= count; });
+  }
+  std::map<std::string, std::string> objects() {
+    const std::lock_guard lock(mutex_);
+    return objects_;
+  }
+  std::vector<Put> puts() {
+    const std::lock_guard lock(mutex_);
+    return puts_;
+  }
+  void set_refuse(Refuse refuse) {
+    const std::lock_guard lock(mutex_);
+    refuse_ = std::move(refuse);
+  }
+
+ private:
+  static net::HttpResponse error(unsigned status, const std::string& code) {
+    return {status, {{"Content-Type", "application/xml"}}, "<Error><Code>" + code + "</Code></Error>"};
+  }
+  net::HttpResponse answer(const net::HttpRequest& request) {
+    const std::lock_guard lock(mutex_);
+    if (request.method == "GET") return error(404, "NoSuchKey");
+    EXPECT_EQ(request.header("if-none-match"), "*");
+    EXPECT_EQ(request.header("x-amz-content-sha256"), s3::sha256_hex(base::as_bytes(request.body)));
+    const std::string key = request.path.substr(std::string("/footage/home/r1/").size());
+    puts_.push_back({key, !request.header("expect").empty()});
+    changed_.notify_all();
+    const auto refused = refuse_(puts_.size() - 1, key);
+    if (refused && *refused != 0)
+      return error(*refused, *refused == 503 ? "SlowDown" : *refused == 400 ? "BadDigest" : "AccessDenied");
+    if (objects_.contains(key)) return error(412, "PreconditionFailed");
+    objects_[key] = request.body;
+    changed_.notify_all();
+    if (refused) return error(500, "InternalError");
+    return {200, {}, {}};
+  }
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  Refuse refuse_;
+  std::map<std::string, std::string> objects_;
+  std::vector<Put> puts_;
+  net::EventLoop loop_{"fake-store"};
+  std::unique_ptr<net::HttpServer> server_;
+};
+
+class UploaderTest : public testing::Test {
+ protected:
+  // Objects of six seconds.
+  void record(int objects, const std::string& camera = "front") {
+    recorded_.run(objects * base::seconds(6), store::RunReason::kRestart, camera);
+  }
+  void start(FakeStore& server, size_t connections = 2) {
+    UploaderOptions options;
+    options.bucket = server.bucket();
+    options.credentials = {"key", base::Secret("secret"), ""};
+    options.relay = "r1";
+    options.connections = connections;
+    options.longest_pause = std::chrono::milliseconds(20);
+    options.trouble_pause = std::chrono::milliseconds(20);
+    uploader_ = std::make_unique<Uploader>(std::move(options),
+                                           UploaderEnvironment{*recorded_.store, *log_, clock_, accept_});
+    uploader_->start();
+  }
+  // What the log says, once it says that nothing waits.
+  UploadStatus drained() {
+    for (int i = 0; i < 3000; ++i) {
+      UploadStatus status = uploader_->status();
+      if (!status.cameras.empty() && status.state == State::kUploading &&
+          std::ranges::all_of(status.cameras,
+                              [](const auto& each) { return each.second.pending_objects == 0; }))
+        return status;
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+    ADD_FAILURE() << "does not drain: " << uploader_->status().error;
+    return uploader_->status();
+  }
+  UploadStatus wait_for(State state) {
+    for (int i = 0; i < 3000 && uploader_->status().state != state; ++i)
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    EXPECT_EQ(name_of(uploader_->status().state), name_of(state));
+    return uploader_->status();
+  }
+  void expect_all(FakeStore& server, const std::string& camera = "front") {
+    const auto objects = server.objects();
+    for (const auto& entry : recorded_.entries(camera)) {
+      const auto bytes = recorded_.store->get(entry->key, 0, UINT64_MAX);
+      const auto there = objects.find(entry->key);
+      ASSERT_NE(there, objects.end()) << entry->key;
+      EXPECT_TRUE(there->second == base::as_text(*bytes)) << entry->key;
+    }
+  }
+
+  test::RecordedStore recorded_;
+  ShiftedClock clock_;
+  std::unique_ptr<UploadLog> log_ = std::move(*UploadLog::open(recorded_.folder.path() / "miharu.db"));
+  std::function<void(const std::string&, uint64_t, std::function<void(bool)>)> accept_;
+  std::unique_ptr<Uploader> uploader_;
+};
+
+TEST_F(UploaderTest, TheNewestOfAllCamerasGoesFirst) {
+  record(3);
+  record(2, "yard");
+  FakeStore server;
+  start(server, 1);
+  ASSERT_TRUE(server.wait_for(5));
+  const UploadStatus status = drained();
+  expect_all(server);
+  expect_all(server, "yard");
+  EXPECT_EQ(status.objects, 5U);
+  EXPECT_TRUE(status.failures.empty());
+  EXPECT_EQ(status.cameras.at("front").safe_until, recorded_.entries()[2]->name.end());
+  // Those of the camera that the log was told of first may have begun before the other's were found.
+  std::map<std::string, std::vector<std::string>> order;
+  for (const auto& put : server.puts()) order[put.key.substr(4, 4)].push_back(put.key);
+  for (const auto& [camera, keys] : order)
+    EXPECT_TRUE(std::ranges::is_sorted(keys, std::greater{})) << camera;
+}
+
+TEST_F(UploaderTest, WhatIsRecordedMeanwhileFollows) {
+  record(1);
+  FakeStore server;
+  start(server);
+  drained();
+  record(1);
+  const auto entries = recorded_.entries();
+  uploader_->added("front", entries.back()->name);
+  ASSERT_TRUE(server.wait_for(2));
+  drained();
+  expect_all(server);
+  // Found on the disk: it may have been there before the log was. Told by the recorder: not.
+  EXPECT_TRUE(server.puts()[0].expects);
+  EXPECT_FALSE(server.puts()[1].expects);
+}
+
+TEST_F(UploaderTest, AStoreThatIsBusyCostsNothingButTime) {
+  record(12);
+  FakeStore server([](size_t number, const std::string&) {
+    return number % 3 == 0 ? std::optional<unsigned>(503) : std::nullopt;
+  });
+  start(server);
+  ASSERT_TRUE(server.wait_for(12));
+  const UploadStatus status = drained();
+  expect_all(server);
+  EXPECT_EQ(status.objects, 12U);
+  EXPECT_EQ(status.failures.at("busy"), server.puts().size() - 12);
+}
+
+TEST_F(UploaderTest, WhatArrivedWithoutAnAnswerIsOurs) {
+  record(3);
+  // Stored each time, and denied the first time.
+  FakeStore server([seen = std::set<std::string>()](size_t, const std::string& key) mutable {
+    return seen.insert(key).second ? std::optional<unsigned>(0) : std::nullopt;
+  });
+  start(server);
+  const UploadStatus status = drained();
+  EXPECT_EQ(status.objects, 3U);
+  EXPECT_EQ(server.puts().size(), 6U);
+  expect_all(server);
+  for (const auto& put : server.puts()) EXPECT_TRUE(put.expects);
+}
+
+TEST_F(UploaderTest, UnderAWrongClockNothingIsUploaded) {
+  record(2);
+  clock_.shift = 3600;
+  FakeStore server;
+  start(server);
+  EXPECT_THAT(wait_for(State::kClock).error,
+              testing::ContainsRegex("clock is [+]360[01] s from the store's"));
+  EXPECT_TRUE(server.puts().empty());
+  clock_.shift = 0;
+  ASSERT_TRUE(server.wait_for(2));
+  drained();
+  // Set wrong again: noticed before the next object goes.
+  clock_.shift = -7200;
+  record(1);
+  uploader_->added("front", recorded_.entries().back()->name);
+  wait_for(State::kClock);
+  EXPECT_EQ(server.objects().size(), 2U);
+  clock_.shift = 1;
+  ASSERT_TRUE(server.wait_for(3));
+}
+
+TEST_F(UploaderTest, NamesThatDoNotStandAreWaitedFor) {
+  record(1);
+  record(1);
+  const uint64_t held = recorded_.entries()[1]->name.run.number;
+  std::atomic<bool> stands{false};
+  accept_ = [&](const std::string& camera, uint64_t run, const std::function<void(bool)>& done) {
+    EXPECT_EQ(camera, "front");
+    done(run != held || stands);
+  };
+  FakeStore server;
+  start(server, 1);
+  ASSERT_TRUE(server.wait_for(1));
+  stands = true;
+  ASSERT_TRUE(server.wait_for(2));
+  // The newest, but the last.
+  EXPECT_EQ(server.puts()[1].key, recorded_.entries()[1]->key);
+}
+
+TEST_F(UploaderTest, ARefusalForGoodIsToldAndTriedAgain) {
+  record(2);
+  FakeStore server([](size_t, const std::string&) { return std::optional<unsigned>(403); });
+  start(server);
+  EXPECT_THAT(wait_for(State::kTrouble).error, HasSubstr("the policy that lets it put objects"));
+  EXPECT_GE(uploader_->status().failures.at("forbidden"), 1U);
+  server.set_refuse([](size_t, const std::string&) { return std::nullopt; });
+  ASSERT_TRUE(server.wait_for(2));
+  EXPECT_EQ(drained().error, "");
+}
+
+TEST_F(UploaderTest, AnObjectThatIsRefusedHoldsUpNoOther) {
+  record(3);
+  const std::string bad = recorded_.entries()[2]->key;
+  FakeStore server([&](size_t, const std::string& key) {
+    return key == bad ? std::optional<unsigned>(400) : std::nullopt;
+  });
+  start(server, 1);
+  ASSERT_TRUE(server.wait_for(2));
+  for (int i = 0; i < 3000 && uploader_->status().cameras["front"].pending_objects > 1; ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  const UploadStatus status = uploader_->status();
+  EXPECT_EQ(status.cameras.at("front").pending_objects, 1U);
+  EXPECT_EQ(status.cameras.at("front").safe_until, recorded_.entries()[2]->name.start);
+  EXPECT_EQ(status.failures.at("checksum"), 1U);
+}
+
+TEST_F(UploaderTest, StopsInTheMiddleAndGoesOnAfterTheNextStart) {
+  record(6);
+  FakeStore server;
+  start(server, 1);
+  ASSERT_TRUE(server.wait_for_puts(2));
+  uploader_->stop();
+  uploader_.reset();
+  log_.reset();
+  log_ = std::move(*UploadLog::open(recorded_.folder.path() / "miharu.db"));
+  start(server);
+  drained();
+  expect_all(server);
+  EXPECT_EQ(server.objects().size(), 6U);
+}
+
+}  // namespace
+}  // namespace miharu::upload
