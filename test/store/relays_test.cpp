@@ -73,7 +73,8 @@ class RelaysTest : public testing::Test {
 TEST_F(RelaysTest, AReplacedRecorderGoesOnWithTheTimeline) {
   for (int i = 0; i < 3; ++i) store.add("r1/", "a", make_object(kHour + seconds(32 * i), 100 + 8 * i, 8));
   // The numbers of another recorder are its own.
-  for (int i = 0; i < 2; ++i) store.add("r2/", "a", make_object(kHour + seconds(200 + 32 * i), 50 + 8 * i, 8));
+  for (int i = 0; i < 2; ++i)
+    store.add("r2/", "a", make_object(kHour + seconds(200 + 32 * i), 50 + 8 * i, 8));
   store.keys["auth/users.json"] = 1;
   store.keys["app/index.html"] = 1;
   EXPECT_EQ(find(seconds(0), seconds(300)),
