@@ -348,8 +348,8 @@ void Torture::start_process() {
         *index_,
         *gaps_,
         *clock_,
-        [this](const std::string& camera, UtcTime start, uint64_t bytes) {
-          retention_->added(camera, start, bytes);
+        [this](const std::string& camera, const store::ObjectName& name) {
+          retention_->added(camera, name.start, name.size_bytes());
         },
         [this] { full_ = true; },
         [this](net::EventLoop& loop, nanoseconds pause, std::function<void()> function) {
