@@ -1,3 +1,4 @@
+#include <atomic>
 #include <cstdlib>
 #include <filesystem>
 #include <future>
@@ -23,10 +24,14 @@ constexpr PasswordCost kCheap{1, 8192};
 
 class TestClock final : public base::Clock {
  public:
-  base::UtcTime utc() const override { return now; }
-  base::SteadyTime steady() const override { return base::SteadyTime(now.time_since_epoch()); }
+  base::UtcTime utc() const override { return now_; }
+  base::SteadyTime steady() const override { return base::SteadyTime(utc().time_since_epoch()); }
   bool synchronised() const override { return true; }
-  base::UtcTime now = base::from_unix_ms(1'790'000'000'000);
+  void advance(base::nanoseconds by) { now_ = utc() + by; }
+
+ private:
+  std::atomic<base::UtcTime> now_ =
+      base::from_unix_ms(1'790'000'000'000);  // sessions are renewed on a thread
 };
 
 class TestExchange final : public net::HttpExchange {
@@ -109,7 +114,7 @@ class AuthTest : public ::testing::Test {
   }
   std::string token(std::vector<std::string> cameras, Rights rights,
                     std::optional<Interval> interval = std::nullopt) {
-    return auth_->key().sign({"id1", std::move(cameras), rights, interval, clock_.now + 1h});
+    return auth_->key().sign({"id1", std::move(cameras), rights, interval, clock_.utc() + 1h});
   }
   static std::string body_of(const net::HttpResponse& response) {
     const auto* text = std::get_if<std::string>(&response.body);
@@ -169,7 +174,7 @@ TEST_F(AuthTest, RefusesWrongPasswordsAndThenTheRemote) {
   auto response = sign_in("admin", password_);
   EXPECT_EQ(response.status, 429U);
   EXPECT_EQ(field(response, "Retry-After"), "600");
-  clock_.now += 10min;
+  clock_.advance(10min);
   EXPECT_EQ(sign_in("admin", password_).status, 204U);
 }
 
@@ -177,16 +182,16 @@ TEST_F(AuthTest, SessionsSlideAndEnd) {
   const std::string value = cookie();
   const auto me = [&] { return ask(request_of("GET", "/api/v1/session", {{"Cookie", value}})); };
   EXPECT_EQ(field(me(), "Set-Cookie"), "");
-  clock_.now += 25 * 24h;
+  clock_.advance(25 * 24h);
   const auto renewed = me();
   EXPECT_EQ(renewed.status, 200U);
   EXPECT_NE(field(renewed, "Set-Cookie"), "");
   std::promise<void> flushed;  // the renewal is ahead of it in the worker's queue
   ASSERT_TRUE(auth_->run([&] { flushed.set_value(); }));
   flushed.get_future().get();
-  clock_.now += 25 * 24h;
+  clock_.advance(25 * 24h);
   EXPECT_EQ(me().status, 200U);
-  clock_.now += 31 * 24h;
+  clock_.advance(31 * 24h);
   EXPECT_EQ(me().status, 401U);
 }
 
@@ -209,7 +214,7 @@ TEST_F(AuthTest, RouterChecksWhoAsksAndForWhat) {
     return net::HttpHeaders{{"Authorization", "Bearer " + text}};
   };
   const std::string live_front = token({"front"}, static_cast<Rights>(Right::kLive));
-  const std::string past = token({"*"}, kAllRights, Interval{clock_.now - 2h, clock_.now - 1h});
+  const std::string past = token({"*"}, kAllRights, Interval{clock_.utc() - 2h, clock_.utc() - 1h});
   const struct {
     net::HttpRequest request;
     unsigned status;
@@ -342,20 +347,20 @@ TEST_F(AuthTest, TokensModeNeedsTheKeyAlone) {
 
 TEST_F(AuthTest, TokenHoldsOnlyUnchangedAndUntilItExpires) {
   const std::string text = token({"front"}, kAllRights);
-  const auto claims = auth_->key().verify(text, clock_.now);
+  const auto claims = auth_->key().verify(text, clock_.utc());
   ASSERT_TRUE(claims);
   EXPECT_EQ(claims->cameras, std::vector<std::string>{"front"});
   EXPECT_EQ(claims->rights, kAllRights);
-  EXPECT_FALSE(auth_->key().verify(text, clock_.now + 1h));
+  EXPECT_FALSE(auth_->key().verify(text, clock_.utc() + 1h));
   for (size_t i = 0; i < text.rfind('.'); ++i) {
     std::string changed = text;
     changed[i] = changed[i] == 'A' ? 'B' : 'A';
-    EXPECT_FALSE(auth_->key().verify(changed, clock_.now)) << i;
+    EXPECT_FALSE(auth_->key().verify(changed, clock_.utc())) << i;
   }
   for (const std::string bad : {"", "m1.", "m1..", ".", "m1.e30", "m1.e30.", "m2.e30.x"}) {
-    EXPECT_FALSE(auth_->key().verify(bad, clock_.now)) << bad;
+    EXPECT_FALSE(auth_->key().verify(bad, clock_.utc())) << bad;
   }
-  EXPECT_FALSE(TokenKey(TokenKey::Bytes{}).verify(text, clock_.now));
+  EXPECT_FALSE(TokenKey(TokenKey::Bytes{}).verify(text, clock_.utc()));
 }
 
 TEST(Rights, IntervalsClampAndContain) {
