@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include "store/listed_keys.h"
 #include "store/synthetic.h"
 #include "support/manual_clock.h"
 
@@ -21,18 +22,7 @@ class MemoryStore final : public ObjectStore {
  public:
   base::Result<Listing> list(std::string_view prefix, bool one_level) override {
     if (broken) return base::fail(base::Errc::kRefused, "the store is away");
-    Listing out;
-    for (const auto& [key, size] : keys) {
-      if (!key.starts_with(prefix)) continue;
-      const size_t slash = one_level ? key.find('/', prefix.size()) : std::string::npos;
-      if (slash == std::string::npos) {
-        out.objects.push_back({key, size});
-      } else if (const std::string below = key.substr(0, slash + 1);
-                 out.prefixes.empty() || out.prefixes.back() != below) {
-        out.prefixes.push_back(below);
-      }
-    }
-    return out;
+    return test::list_keys(keys, prefix, one_level);
   }
   base::Result<base::ByteVector> get(std::string_view, uint64_t, uint64_t) override {
     return base::ByteVector{};
