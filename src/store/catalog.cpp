@@ -16,8 +16,9 @@ using std::chrono::hours;
 constexpr size_t kCacheBytes = size_t{64} << 20;
 constexpr base::seconds kIncompleteFor{10};
 constexpr hours kCompleteFor{24};
-constexpr hours kWalkAbove{8 * 24};  // longer intervals look which hours exist before listing them
-constexpr unsigned kHourDepth = 4;   // parts below rec/<camera>/: year, month, day, hour
+constexpr hours kWalkAbove{8 * 24};   // longer intervals look which hours exist before listing them
+constexpr size_t kListedAtOnce = 16;  // a week of raw listings would be some megabytes
+constexpr unsigned kHourDepth = 4;    // parts below rec/<camera>/: year, month, day, hour
 
 struct Hour {
   // In the order of their names: by start. In one piece, whose owner those that are handed out share: 20,000
@@ -295,7 +296,6 @@ class Catalog::Impl {
     std::vector<HourPtr> loaded(prefixes.size());
     std::vector<size_t> missing;  // places in `prefixes`
     std::vector<std::optional<PrefixVersion>> versions;
-    std::vector<std::string> unknown;
     const base::SteadyTime now = clock_.steady();
     for (size_t i = 0; i < prefixes.size(); ++i) {
       const auto version = store_.version(prefixes[i]);
@@ -303,13 +303,17 @@ class Catalog::Impl {
       if (loaded[i]) continue;
       missing.push_back(i);
       versions.push_back(version);
-      unknown.push_back(prefixes[i]);
     }
-    if (missing.empty()) return loaded;
-    auto listings = store_.list_many(unknown, true);
-    for (size_t k = 0; k < missing.size(); ++k) {
-      if (!listings[k]) return tl::unexpected(std::move(listings[k].error()));
-      loaded[missing[k]] = keep(unknown[k], std::move(*listings[k]), versions[k], camera, now);
+    for (size_t done = 0; done < missing.size(); done += kListedAtOnce) {
+      const size_t end = std::min(done + kListedAtOnce, missing.size());
+      std::vector<std::string> unknown;
+      for (size_t k = done; k < end; ++k) unknown.push_back(prefixes[missing[k]]);
+      auto listings = store_.list_many(unknown, true);
+      for (size_t k = done; k < end; ++k) {
+        auto& listing = listings[k - done];
+        if (!listing) return tl::unexpected(std::move(listing.error()));
+        loaded[missing[k]] = keep(prefixes[missing[k]], std::move(*listing), versions[k], camera, now);
+      }
     }
     return loaded;
   }
