@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <boost/json.hpp>
 
+#include "api/auth/json_fields.h"
 #include "base/bytes.h"
 
 namespace miharu::api {
@@ -38,20 +39,6 @@ base::Result<std::vector<json::object>> objects_in(std::string_view text, std::s
     objects.push_back(each.get_object());
   }
   return objects;
-}
-
-std::optional<std::string> text_in(const json::object& object, const char* key) {
-  const json::value* value = object.if_contains(key);
-  if (value == nullptr || !value->is_string()) return std::nullopt;
-  return std::string(value->get_string());
-}
-
-std::optional<base::UtcTime> time_in(const json::object& object, const char* key) {
-  constexpr int64_t kEndOf2261 = 9'214'646'399'999;  // nanoseconds in 64 bits reach no further
-  const json::value* value = object.if_contains(key);
-  if (value == nullptr || !value->is_int64() || value->get_int64() < 0 || value->get_int64() > kEndOf2261)
-    return std::nullopt;
-  return base::from_unix_ms(value->get_int64());
 }
 
 // nullopt: there is none.

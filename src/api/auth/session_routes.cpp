@@ -2,6 +2,7 @@
 
 #include <boost/json.hpp>
 
+#include "api/auth/json_fields.h"
 #include "base/text.h"
 
 namespace miharu::api {
@@ -18,12 +19,6 @@ std::optional<json::object> body_of(const net::HttpRequest& request) {
   json::value value = json::parse(request.body, ec);
   if (ec || !value.is_object()) return std::nullopt;
   return std::move(value.get_object());
-}
-
-std::optional<std::string> text_in(const json::object& object, const char* key) {
-  const json::value* value = object.if_contains(key);
-  if (value == nullptr || !value->is_string()) return std::nullopt;
-  return std::string(value->get_string());
 }
 
 HttpResponse retry_later(std::string_view detail, std::chrono::seconds wait) {

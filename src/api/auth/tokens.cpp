@@ -6,6 +6,7 @@
 #include <sodium.h>
 #include <boost/json.hpp>
 
+#include "api/auth/json_fields.h"
 #include "base/bytes.h"
 #include "base/file.h"
 #include "base/text.h"
@@ -33,15 +34,6 @@ Mac mac_of(std::string_view text, const TokenKey::Bytes& key) {
 
 tl::unexpected<base::Error> refuse(std::string text) {
   return fail(Errc::kUnauthorized, std::move(text));
-}
-
-// Milliseconds that fit a UtcTime's nanoseconds.
-std::optional<base::UtcTime> time_in(const json::object& object, std::string_view key) {
-  const json::value* value = object.if_contains(json::string_view(key.data(), key.size()));
-  if (value == nullptr || !value->is_int64()) return std::nullopt;
-  constexpr int64_t kLimit = 9'214'646'399'999;  // the end of 2261: nanoseconds in 64 bits reach no further
-  if (value->get_int64() < 0 || value->get_int64() > kLimit) return std::nullopt;
-  return base::from_unix_ms(value->get_int64());
 }
 
 }  // namespace
