@@ -73,7 +73,8 @@ addresses = []
 #name = "front"
 # rtsp://, rtsps://, onvif://HOST, usb:/dev/video0, file:PATH or demo: (a picture made here). No user or password in it.
 #url = "rtsp://192.168.1.20/stream1"
-# A smaller stream of the same camera: for many pictures at once and for fast scrubbing.
+# A smaller stream of the same camera: for live view over lines that do not carry the other. It is pulled while somebody needs it
+# and never recorded.
 #sub_url = "rtsp://192.168.1.20/stream2"
 #user = "admin"
 # Never in this file itself: from an environment variable, or from a file that holds nothing else. One of the two.
