@@ -17,11 +17,14 @@ bool is_ours(std::string_view folder) {
          folder == "tmp/";
 }
 
-// Objects that follow one another by number are one recorder's, wherever clocks put them.
+// Objects that follow one another by number are one recorder's, as far as its runs count up and time goes
+// back only where the clock was set.
 bool goes_on(const ObjectName& before, const ObjectName& after) {
   if (!leads_into(before, after)) return false;
-  return before.run != after.run ||
-         (after.start >= before.start && after.start < before.end() + kLongestPause);
+  if (before.run == after.run)
+    return after.start >= before.start && after.start < before.end() + kLongestPause;
+  return after.run.number > before.run.number &&
+         (after.start >= before.start || after.run.reason == RunReason::kClockStep);
 }
 
 // Whether one recorder can have made it: without contiguous numbers time goes back only where the clock was

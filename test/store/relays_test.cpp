@@ -123,6 +123,18 @@ TEST_F(RelaysTest, TwoOfOneNameThatBeganTogetherAreToldApart) {
                                                    {"r1/", 234}}));
 }
 
+TEST_F(RelaysTest, TwoOfOneNameAreToldApartThoughTheirNumbersMeet) {
+  const auto run = [](uint64_t number) { return Run{number, RunReason::kRestart}; };
+  store.add("r1/", "a", make_object(kHour, 100, 8, run(1)));
+  store.add("r1/", "a", make_object(kHour + seconds(32), 108, 8, run(1)));
+  store.add("r1/", "a", make_object(kHour + seconds(90), 116, 8, run(2)));  // started again
+  // The other's numbers go on where those of the first end, at times that are over.
+  for (int i = 0; i < 3; ++i)
+    store.add("r1/", "a", make_object(kHour + seconds(10 + 32 * i), 108 + 8 * i, 8, run(1)));
+  EXPECT_EQ(find(seconds(0), seconds(260)), (Found{{"r1/", 0}, {"r1/", 32}, {"r1/", 74}}));
+  EXPECT_EQ(shadowed, 3U);
+}
+
 TEST_F(RelaysTest, HolesAreNoOtherRecorder) {
   store.add("r1/", "a", make_object(kHour, 100, 8));
   store.add("r1/", "a", make_object(kHour + seconds(64), 116, 8));
