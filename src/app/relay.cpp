@@ -136,13 +136,9 @@ base::Status Relay::start() {
   return {};
 }
 
-base::Status Relay::open_cloud() {
-  if (!config_.cloud.enabled()) return {};
-  auto access = make_cloud_access(config_.cloud, data_);
+base::Result<upload::UploaderOptions> Relay::upload_options(const Config::Cloud& cloud) const {
+  auto access = make_cloud_access(cloud, data_);
   if (!access) return tl::unexpected(access.error());
-  auto log = upload::UploadLog::open(data_ / "miharu.db");
-  if (!log) return tl::unexpected(log.error());
-  uploads_ = std::move(*log);
   upload::UploaderOptions options;
   options.bucket = std::move(access->bucket);
   options.credentials = std::move(access->credentials);
@@ -150,8 +146,18 @@ base::Status Relay::open_cloud() {
   options.http.connect = kUploadConnect;
   options.http.continue_wait = kUploadConsent;
   options.relay = std::move(access->relay);
-  options.bits_per_second = config_.cloud.bandwidth_bits_per_second;
+  options.bits_per_second = cloud.bandwidth_bits_per_second;
   spdlog::info("recordings go to {}/{}/", options.bucket.url(), options.relay);
+  return options;
+}
+
+base::Status Relay::open_cloud() {
+  if (!config_.cloud.enabled()) return {};
+  auto options = upload_options(config_.cloud);
+  if (!options) return tl::unexpected(options.error());
+  auto log = upload::UploadLog::open(data_ / "miharu.db");
+  if (!log) return tl::unexpected(log.error());
+  uploads_ = std::move(*log);
   const base::Clock& clock = base::system_clock();
   // On the thread that moves objects: what is accepted here is not being moved, and will not be.
   auto accept = [this, &clock](const std::string& camera, uint64_t run, std::function<void(bool)> done) {
@@ -162,7 +168,7 @@ base::Status Relay::open_cloud() {
     });
   };
   uploader_ = std::make_unique<upload::Uploader>(
-      std::move(options), upload::UploaderEnvironment{*store_, *uploads_, clock, std::move(accept)});
+      std::move(*options), upload::UploaderEnvironment{*store_, *uploads_, clock, std::move(accept)});
   provisional_->set_on_moved(
       [this](const std::string& camera, const store::ObjectName& name) { uploader_->added(camera, name); });
   return {};
@@ -216,6 +222,12 @@ base::Result<std::unique_ptr<Camera>> Relay::make_camera(const CameraConfig& con
 }
 
 base::Status Relay::reload(Config config) {
+  std::optional<upload::UploaderOptions> uploads;
+  if (uploader_ && config.cloud.enabled()) {
+    auto options = upload_options(config.cloud);
+    if (!options) return tl::unexpected(options.error());
+    uploads = std::move(*options);
+  }
   std::vector<std::unique_ptr<Camera>> made;
   std::vector<std::unique_ptr<Camera>> ended;
   for (const CameraConfig& wanted : config.cameras) {
@@ -237,11 +249,17 @@ base::Status Relay::reload(Config config) {
     }
     std::erase(cameras_, nullptr);
   }
+  if (uploads) {
+    uploader_->change(std::move(*uploads));
+    config_.cloud = std::move(config.cloud);
+  }
   // An old session ends before its successor begins: cameras have few of them, and an object one writer.
   for (const auto& camera : ended) live_->remove_camera(camera->name());
   ended.clear();
   spdlog::info(
-      "configuration read again: {} cameras changed or are new; settings outside [[camera]] need a restart",
+      "configuration read again: {} cameras changed or are new; settings outside of [[camera]] and [cloud] "
+      "need a "
+      "restart, [cloud] too where it is new or taken away",
       made.size());
   {
     const std::lock_guard lock(cameras_mutex_);

@@ -37,7 +37,7 @@ class Relay final : public api::CameraList {
   void stop();
 
   // Takes over cameras from a configuration that was read again: those that did not change go on undisturbed.
-  // Other settings need a restart, which the log says.
+  // [cloud] too, and the files of its credentials. Other settings need a restart, which the log says.
   base::Status reload(Config config);
 
   // The password that was made because there was no user yet; once.
@@ -51,6 +51,7 @@ class Relay final : public api::CameraList {
  private:
   base::Status open_store();
   base::Status open_cloud();
+  base::Result<upload::UploaderOptions> upload_options(const Config::Cloud& cloud) const;
   base::Status start_live();
   base::Result<std::unique_ptr<Camera>> make_camera(const CameraConfig& config);
 
