@@ -7,7 +7,9 @@
 
 namespace miharu::api {
 
-// The file of that path below the page's root ("" is index.html), or 404.
-net::HttpResponse asset_response(const net::HttpRequest& request, std::string_view path);
+// The file of that path below the page's root ("" is index.html), or 404. `media_origin` as for
+// page_content_policy().
+net::HttpResponse asset_response(const net::HttpRequest& request, std::string_view path,
+                                 std::string_view media_origin = {});
 
 }  // namespace miharu::api

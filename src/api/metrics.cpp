@@ -1,64 +1,12 @@
 #include "api/metrics.h"
 
-#include <malloc.h>
-#include <sys/resource.h>
-
-#include <functional>
-#include <limits>
-
 #include <fmt/format.h>
-#include <prometheus/metric_family.h>
-#include <prometheus/text_serializer.h>
 #include <boost/json.hpp>
+
+#include "api/metric_families.h"
 
 namespace miharu::api {
 namespace {
-
-using prometheus::ClientMetric;
-using prometheus::MetricFamily;
-using prometheus::MetricType;
-
-class Families {
- public:
-  void add(const std::string& name, const std::string& help, MetricType type) {
-    families_.push_back({name, help, type, {}});
-  }
-  void value(double value, std::vector<ClientMetric::Label> labels) {
-    ClientMetric metric;
-    metric.label = std::move(labels);
-    if (families_.back().type == MetricType::Counter) {
-      metric.counter.value = value;
-    } else {
-      metric.gauge.value = value;
-    }
-    families_.back().metric.push_back(std::move(metric));
-  }
-  template <class Histogram>
-  void histogram(const Histogram& values, std::vector<ClientMetric::Label> labels) {
-    ClientMetric metric;
-    metric.label = std::move(labels);
-    uint64_t count = 0;
-    for (size_t i = 0; i < values.counts.size(); ++i) {
-      count += values.counts[i];
-      const double bound =
-          i < Histogram::bounds.size() ? Histogram::bounds[i] : std::numeric_limits<double>::infinity();
-      metric.histogram.bucket.push_back({count, bound});
-    }
-    metric.histogram.sample_count = count;
-    metric.histogram.sample_sum = values.sum;
-    families_.back().metric.push_back(std::move(metric));
-  }
-  // One value a camera.
-  void cameras(const std::string& name, const std::string& help, MetricType type,
-               const std::vector<CameraStatus>& all, const std::function<double(const CameraStatus&)>& of) {
-    add(name, help, type);
-    for (const CameraStatus& camera : all) value(of(camera), {{"camera", camera.name}});
-  }
-  [[nodiscard]] std::string text() const { return prometheus::TextSerializer().Serialize(families_); }
-
- private:
-  std::vector<MetricFamily> families_;
-};
 
 // Of all cameras, so that a graph begins with a zero and not with the first viewer.
 void add_live(Families& out, const std::vector<CameraStatus>& cameras, const webrtc::LiveMetrics& live) {
@@ -229,31 +177,8 @@ std::string metrics_text(const std::vector<CameraStatus>& cameras, const std::ve
   if (live) add_live(out, cameras, *live);
   if (uploads) add_uploads(out, *uploads);
 
-  out.add("miharu_http_requests_total", "requests answered", kCounter);
-  out.value(count(http.requests), {});
-  out.add("miharu_http_bad_requests_total", "requests that were malformed or over a limit", kCounter);
-  out.value(count(http.bad_requests), {});
-  out.add("miharu_http_timeouts_total", "connections ended by a deadline", kCounter);
-  out.value(count(http.timeouts), {});
-  out.add("miharu_http_connections_refused_total", "connections over a limit", kCounter);
-  out.value(count(http.refused), {});
-  out.add("miharu_http_connections", "connections open now", kGauge);
-  out.value(count(http.open), {});
-  out.add("miharu_http_sent_bytes_total", "bytes sent", kCounter);
-  out.value(count(http.bytes_sent), {});
-
-  struct rusage usage {};
-  getrusage(RUSAGE_SELF, &usage);
-  const auto seconds_of = [](const timeval& time) {
-    return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
-  };
-  out.add("process_cpu_seconds_total", "user and system time", kCounter);
-  out.value(seconds_of(usage.ru_utime) + seconds_of(usage.ru_stime), {});
-  out.add("process_max_resident_memory_bytes", "largest resident size so far", kGauge);
-  out.value(static_cast<double>(usage.ru_maxrss) * 1024, {});
-  const struct mallinfo2 heap = mallinfo2();
-  out.add("process_heap_bytes", "memory that is allocated now, without what the allocator keeps", kGauge);
-  out.value(static_cast<double>(heap.uordblks + heap.hblkhd), {});
+  add_http(out, http);
+  add_process(out);
   return out.text();
 }
 

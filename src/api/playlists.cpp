@@ -23,6 +23,21 @@ net::HttpHeaders headers_of(const std::string& etag) {
           {"Vary", "Accept-Encoding"}};
 }
 
+// "r1/rec/front/" of every recorder whose objects are listed.
+std::vector<std::string> folders_of(const std::vector<store::CatalogEntryPtr>& entries,
+                                    const std::string& camera) {
+  const std::string below = "rec/" + camera + "/";
+  std::vector<std::string> folders;
+  for (const store::CatalogEntryPtr& entry : entries) {
+    if (!folders.empty() && entry->key.starts_with(folders.back())) continue;
+    const size_t at = entry->key.find(below);
+    if (at == std::string::npos) continue;
+    std::string folder = entry->key.substr(0, at + below.size());
+    if (std::ranges::find(folders, folder) == folders.end()) folders.push_back(std::move(folder));
+  }
+  return folders;
+}
+
 }  // namespace
 
 base::Result<Interval> parse_interval(const net::HttpRequest& request, base::UtcTime now) {
@@ -42,18 +57,32 @@ base::Result<Interval> parse_interval(const net::HttpRequest& request, base::Utc
 
 net::HttpResponse Playlists::interval(const net::HttpRequest& request, const Access& access,
                                       const std::string& camera, List list) {
+  static const MediaDelivery kThroughUs;
+  const MediaDelivery& delivery = options_.delivery != nullptr ? *options_.delivery : kThroughUs;
   const base::UtcTime now = clock_.utc();
+  MediaPlan plan = delivery.plan(access, now);
   // Answers cut to the interval of one credential are not for others; who cannot take gzip is rare and not
   // cached for.
   const std::string cache_key =
       access.interval || !accepts_gzip(request)
           ? std::string()
-          : fmt::format("{}{}?{}", camera, list == List::kChunks ? "" : "/iframe", request.query);
-  if (const auto cached = find(cache_key)) return send(request, *cached);
+          : fmt::format("{}{}?{}?{}", camera, list == List::kChunks ? "" : "/iframe", request.query,
+                        plan.variant);
+  const auto answered = [&](net::HttpResponse response, const std::vector<std::string>& folders) {
+    return plan.by_cookies ? with_cookies(std::move(response), access, folders, now) : response;
+  };
+  if (const auto cached = find(cache_key)) {
+    ++from_cache_;
+    return answered(send(request, *cached), cached->folders);
+  }
   const auto wanted = parse_interval(request, now);
   if (!wanted) return problem_of(wanted.error());
   const auto asked = clamp(access, *wanted);
   if (!asked) return net::problem(403, "your credentials do not reach into this interval");
+  if (asked->to - asked->from > delivery.longest()) {
+    return net::problem(400, fmt::format("an interval is {} hours at most here; ask for several",
+                                         std::chrono::floor<std::chrono::hours>(delivery.longest()).count()));
+  }
   const auto found = catalog_.find_with_lead(camera, asked->from, asked->to);
   if (!found) return problem_of(found.error());
   hls::VodRequest vod;
@@ -61,21 +90,33 @@ net::HttpResponse Playlists::interval(const net::HttpRequest& request, const Acc
   vod.to = asked->to;
   vod.now = now;
   if (access.interval) vod.permitted = std::pair(access.interval->from, access.interval->to);
-  vod.by_object = asked->to - asked->from > kLongestByChunk;
+  vod.by_object = asked->to - asked->from > options_.by_chunk;
+  vod.address = std::move(plan.address);
   std::string text = list == List::kChunks ? hls::vod_playlist(camera, found->entries, vod)
                                            : hls::iframe_playlist(camera, found->entries, vod);
+  ++built_;
+  const auto folders = plan.by_cookies ? folders_of(found->entries, camera) : std::vector<std::string>();
   // What ends now still grows: built anew each time.
-  return playlist(request, std::move(text),
-                  asked->to < now - base::seconds(60) ? std::string_view(cache_key) : std::string_view());
+  const bool may_grow = asked->to >= now - base::seconds(60);
+  return answered(playlist(request, std::move(text), may_grow ? std::string_view() : cache_key, folders),
+                  folders);
+}
+
+net::HttpResponse Playlists::with_cookies(net::HttpResponse response, const Access& access,
+                                          const std::vector<std::string>& folders, base::UtcTime now) const {
+  auto cookies = options_.delivery->cookies(access, folders, now);
+  if (!cookies) return problem_of(cookies.error());
+  for (std::string& cookie : *cookies) response.headers.emplace_back("Set-Cookie", std::move(cookie));
+  return response;
 }
 
 net::HttpResponse Playlists::playlist(const net::HttpRequest& request, std::string text,
-                                      std::string_view cache_key) {
+                                      std::string_view cache_key, const std::vector<std::string>& folders) {
   std::string etag = fmt::format("\"{:08x}-{:x}\"", base::crc32c(0, base::as_bytes(text)), text.size());
   if (accepts_gzip(request)) {
-    const auto built =
-        std::make_shared<const Cached>(Cached{std::string(cache_key), clock_.steady(), std::move(etag),
-                                              std::make_shared<const std::string>(gzip(text, kGzipLevel))});
+    const auto built = std::make_shared<const Cached>(
+        Cached{std::string(cache_key), folders, clock_.steady(), std::move(etag),
+               std::make_shared<const std::string>(gzip(text, kGzipLevel))});
     keep(built);
     return send(request, *built);
   }

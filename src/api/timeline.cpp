@@ -113,9 +113,8 @@ struct Recorded {
 
 }  // namespace
 
-base::Result<Timeline> make_timeline(store::Footage& catalog, const record::GapLog* gaps,
-                                     std::string_view camera, UtcTime from, UtcTime to, UtcTime now,
-                                     const upload::UploadLog* uploads) {
+base::Result<Timeline> make_timeline(store::Footage& catalog, const TimelineNotes& notes,
+                                     std::string_view camera, UtcTime from, UtcTime to, UtcTime now) {
   Timeline timeline;
   timeline.from = from;
   timeline.to = std::max(from, std::min(to, now));
@@ -123,14 +122,14 @@ base::Result<Timeline> make_timeline(store::Footage& catalog, const record::GapL
   if (!found) return tl::unexpected(found.error());
   timeline.undecodable = found->undecodable;
   std::vector<record::Gap> known;
-  if (gaps) {
-    if (auto log = gaps->find(camera, from, to)) known = std::move(*log);
+  if (notes.gaps) {
+    if (auto log = notes.gaps(camera, from, to)) known = std::move(*log);
   }
 
   std::set<UtcTime> uploaded;  // starts of objects
   std::vector<Recorded> recorded;
-  if (uploads) {
-    const auto placed = uploads->find(camera, from, to);
+  if (notes.uploads) {
+    const auto placed = notes.uploads(camera, from, to);
     if (!placed) return tl::unexpected(placed.error());
     for (const upload::PlacedSpan& each : *placed) {
       if (each.place == upload::Place::kUploaded) uploaded.insert(each.start);
@@ -222,13 +221,12 @@ std::string to_json(const Timeline& timeline) {
 
 net::HttpResponse timeline_response(const net::HttpRequest& request, const Access& access,
                                     std::string_view camera, store::Footage& catalog,
-                                    const record::GapLog* gaps, UtcTime now,
-                                    const upload::UploadLog* uploads) {
+                                    const TimelineNotes& notes, UtcTime now) {
   const auto interval = parse_interval(request, now);
   if (!interval) return problem_of(interval.error());
   const auto allowed = clamp(access, *interval);
   if (!allowed) return net::problem(403, "your credentials do not reach into this interval");
-  const auto timeline = make_timeline(catalog, gaps, camera, allowed->from, allowed->to, now, uploads);
+  const auto timeline = make_timeline(catalog, notes, camera, allowed->from, allowed->to, now);
   return timeline ? json_response(200, to_json(*timeline)) : problem_of(timeline.error());
 }
 

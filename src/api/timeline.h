@@ -1,6 +1,7 @@
 // What is recorded of a camera and where the gaps are, with their reasons.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -44,8 +45,22 @@ struct Timeline {
 // Gaps shorter than this are not told.
 inline constexpr base::nanoseconds kLeastGapShown = base::seconds(2);
 
-// Blocking. `gaps` may be null: then reasons come from the names alone. `uploads` too: then nothing is known
-// of a bucket.
+// What a recorder knows beside the names. Either may be empty: then reasons come from the names alone, and
+// nothing is known of a bucket.
+struct TimelineNotes {
+  std::function<base::Result<std::vector<record::Gap>>(std::string_view camera, base::UtcTime from,
+                                                       base::UtcTime to)>
+      gaps;
+  std::function<base::Result<std::vector<upload::PlacedSpan>>(std::string_view camera, base::UtcTime from,
+                                                              base::UtcTime to)>
+      uploads;
+};
+
+// Blocking.
+base::Result<Timeline> make_timeline(store::Footage& catalog, const TimelineNotes& notes,
+                                     std::string_view camera, base::UtcTime from, base::UtcTime to,
+                                     base::UtcTime now);
+// With the notes of a recorder's logs, which may be null.
 base::Result<Timeline> make_timeline(store::Footage& catalog, const record::GapLog* gaps,
                                      std::string_view camera, base::UtcTime from, base::UtcTime to,
                                      base::UtcTime now, const upload::UploadLog* uploads = nullptr);
@@ -53,6 +68,9 @@ base::Result<Timeline> make_timeline(store::Footage& catalog, const record::GapL
 std::string where_of(const TimelineSpan& span, std::string_view between);
 std::string to_json(const Timeline& timeline);
 // GET /api/v1/cameras/{camera}/timeline?from=&to=, held to what `access` allows. Blocking.
+net::HttpResponse timeline_response(const net::HttpRequest& request, const Access& access,
+                                    std::string_view camera, store::Footage& catalog,
+                                    const TimelineNotes& notes, base::UtcTime now);
 net::HttpResponse timeline_response(const net::HttpRequest& request, const Access& access,
                                     std::string_view camera, store::Footage& catalog,
                                     const record::GapLog* gaps, base::UtcTime now,

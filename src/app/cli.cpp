@@ -53,8 +53,19 @@ int run_command_line(int argc, char** argv) {
   auto* serve_sub = program.add_subcommand("serve", "playback over a store, as many of them as you like");
   serve_sub->add_option("--store", serve.store, "s3://bucket/prefix, or a store's directory")->required();
   serve_sub->add_option("--listen", serve.listen, "ADDR:PORT of the page")->capture_default_str();
+  serve_sub
+      ->add_option("--delivery", serve.delivery,
+                   "media of a bucket: proxied through this server (the default), presigned addresses of the "
+                   "bucket, or cdn: CloudFront's signed cookies; else MIHARU_DELIVERY")
+      ->check(CLI::IsMember({"proxied", "presigned", "cdn"}));
   serve_sub->footer("MIHARU_TOKEN_KEY_FILE names the file of the signing key.");
   serve_sub->callback([&] { action = [&] { return serve_command(serve); }; });
+
+  PublishArguments publish;
+  auto* publish_sub =
+      program.add_subcommand("publish", "put the page into a bucket, for a CDN or the function to hand out");
+  publish_sub->add_option("--store", publish.store, "s3://bucket/prefix")->required();
+  publish_sub->callback([&] { action = [&] { return publish_command(publish); }; });
 
   StoreArguments where;
   IntervalArguments what;

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "api/auth/auth.h"
+#include "api/auth/database.h"
 #include "app/commands.h"
 #include "app/store_access.h"
 #include "store/object_name.h"
@@ -170,7 +171,7 @@ int token_command(const AccessArguments& where, const std::string& verb, const T
     return kDone;
   }
   api::TokenClaims claims;
-  claims.id = api::TokenList::new_id();
+  claims.id = api::new_token_id();
   claims.cameras = arguments.cameras;
   for (const std::string& camera : claims.cameras) {
     if (camera == "*") continue;

@@ -24,10 +24,15 @@ int serve_command(const ServeArguments& arguments) {
   if (!key) return report_error(key.error());
   const auto store = open_store(arguments.store);
   if (!store) return report_error(store.error());
+  auto delivery = open_delivery(arguments.store, arguments.delivery);
+  if (!delivery) return report_error(delivery.error());
 
   net::EventLoop control("control");
   control.start();
-  ServeService service(control, {*listen, *key}, **store, base::system_clock());
+  ServeOptions options{*listen, *key, std::move(*delivery)};
+  // Of a bucket, whose playlists go a long way: a day by chunk is half a megabyte.
+  if (arguments.store.starts_with("s3://")) options.by_chunk = std::chrono::hours(2);
+  ServeService service(control, std::move(options), **store, base::system_clock());
   if (auto started = service.start(); !started) return report_error(started.error());
   fmt::print("miharu serves {}. Open {}\n", arguments.store, service.address());
   if (const auto users = service.has_users(); !users) {

@@ -23,10 +23,16 @@ struct RunArguments {
 int run_command(const RunArguments& arguments);
 
 struct ServeArguments {
-  std::string store;  // a directory
+  std::string store;  // a directory, or s3://bucket/prefix
   std::string listen = "0.0.0.0:8080";
+  std::string delivery;  // "": MIHARU_DELIVERY
 };
 int serve_command(const ServeArguments& arguments);
+
+struct PublishArguments {
+  std::string store;  // s3://bucket/prefix
+};
+int publish_command(const PublishArguments& arguments);
 
 // Where commands that read a recording find it.
 struct StoreArguments {

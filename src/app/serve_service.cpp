@@ -2,47 +2,32 @@
 
 #include <fmt/format.h>
 #include <boost/asio/post.hpp>
-#include <boost/json.hpp>
 
 #include "api/assets.h"
-#include "api/auth/session_routes.h"
-#include "api/objects.h"
-#include "api/timeline.h"
-#include "store/directory_store.h"
+#include "api/store_metrics.h"
 
 namespace miharu::app {
 
-using api::Access;
 using api::Exchange;
 using api::Need;
 using api::RequestContext;
-using api::Right;
 
 ServeService::ServeService(net::EventLoop& control, ServeOptions options, store::ObjectStore& store,
                            const base::Clock& clock)
-    : control_(control),
-      options_(std::move(options)),
-      store_(store),
-      clock_(clock),
-      footage_(store, clock),
-      playlists_(footage_, clock),
-      access_(store, clock) {}
+    : control_(control), options_(std::move(options)), store_(store), clock_(clock) {}
 
 ServeService::~ServeService() {
   stop();
 }
 
 base::Status ServeService::start() {
-  if (auto key = api::TokenKey::load_or_create(options_.token_key); !key)
-    return tl::unexpected(base::Error(key.error()).in("MIHARU_TOKEN_KEY_FILE"));
-  api::AuthOptions auth;
-  auth.mode = api::AuthMode::kTokens;
-  auth.token_key = options_.token_key;
-  auth.store_access = &access_;
-  auto opened = api::Auth::open(auth, clock_);
-  if (!opened) return tl::unexpected(opened.error());
-  auth_ = std::move(*opened);
-  router_ = std::make_unique<api::Router>(*auth_);
+  const auto key = api::TokenKey::load_or_create(options_.token_key);
+  if (!key) return tl::unexpected(base::Error(key.error()).in("MIHARU_TOKEN_KEY_FILE"));
+  api::StoreSiteOptions site;
+  site.delivery = std::move(options_.delivery);
+  site.by_chunk = options_.by_chunk;
+  site.run = [this](std::function<void()> work) { boost::asio::post(*pool_, std::move(work)); };
+  site_ = std::make_unique<api::StoreSite>(store_, clock_, *key, std::move(site));
   add_routes();
 
   pool_ = std::make_unique<boost::asio::thread_pool>(kThreads);
@@ -75,126 +60,24 @@ void ServeService::handle(net::HttpRequest request, const std::shared_ptr<net::H
     return exchange->respond(std::move(busy));
   }
   boost::asio::post(*pool_, [this, request = std::move(request), exchange]() mutable {
-    router_->handle(std::move(request), exchange);
+    site_->router().handle(std::move(request), exchange);
     requests_.fetch_sub(1);
   });
 }
 
 void ServeService::add_routes() {
-  router_->add("GET", "/healthz", Need::nothing(), [](const RequestContext&, const Exchange& exchange) {
-    exchange->respond(
-        {200, {{"Content-Type", "text/plain"}, {"Cache-Control", "no-store"}}, std::string("alive\n")});
+  api::Router& router = site_->router();
+  router.add("GET", "/metrics", Need::admin(), [this](const RequestContext&, const Exchange& exchange) {
+    exchange->respond({200,
+                       {{"Content-Type", "text/plain; version=0.0.4"}, {"Cache-Control", "no-store"}},
+                       api::store_metrics_text(server_->stats(), store_.counts(), site_->footage().counts(),
+                                               site_->playlists().counts())});
   });
-  router_->add("GET", "/readyz", Need::nothing(), [this](const RequestContext&, const Exchange& exchange) {
-    if (auto cameras = footage_.cameras(); !cameras)
-      return exchange->respond(net::problem(503, "the store cannot be listed"));
-    exchange->respond(
-        {200, {{"Content-Type", "text/plain"}, {"Cache-Control", "no-store"}}, std::string("serving\n")});
-  });
-  api::add_session_routes(*router_, *auth_);
-  add_camera_routes();
-  add_refusals();
   // The page itself holds no secret: it asks for the password.
-  router_->add("GET", "/{file*}", Need::nothing(),
-               [](const RequestContext& context, const Exchange& exchange) {
-                 exchange->respond(api::asset_response(context.request, context.param("file")));
-               });
-}
-
-void ServeService::add_camera_routes() {
-  router_->add(
-      "GET", "/api/v1/cameras", Need::signed_in(),
-      [this](const RequestContext& context, const Exchange& exchange) {
-        const auto cameras = cameras_json(context.access);
-        exchange->respond(cameras ? api::json_response(200, *cameras) : api::problem_of(cameras.error()));
-      });
-  router_->add(
-      "GET", "/api/v1/cameras/{camera}/timeline", Need::of(Right::kPlayback),
-      [this](const RequestContext& context, const Exchange& exchange) {
-        exchange->respond(api::timeline_response(context.request, context.access, context.param("camera"),
-                                                 footage_, nullptr, clock_.utc()));
-      });
-  for (const auto& [path, list] :
-       {std::pair("/hls/{camera}/vod.m3u8", api::Playlists::List::kChunks),
-        std::pair("/hls/{camera}/iframe.m3u8", api::Playlists::List::kKeyFrames)}) {
-    router_->add("GET", path, Need::of(Right::kPlayback),
-                 [this, list = list](const RequestContext& context, const Exchange& exchange) {
-                   exchange->respond(playlists_.interval(context.request, context.access,
-                                                         std::string(context.param("camera")), list));
-                 });
-  }
-  add_media("/media/rec/{camera}/{rest*}");
-  add_media("/media/{relay}/rec/{camera}/{rest*}");
-}
-
-void ServeService::add_media(const std::string& pattern) {
-  router_->add(
-      "GET", pattern, Need::of(Right::kPlayback),
-      [this](const RequestContext& context, const Exchange& exchange) {
-        const std::string_view relay = context.param("relay");
-        const std::string key = fmt::format("{}{}rec/{}/{}", relay, relay.empty() ? "" : "/",
-                                            context.param("camera"), context.param("rest"));
-        if (const auto* directory = dynamic_cast<store::DirectoryStore*>(&store_)) {
-          return exchange->respond(api::object_response(*directory, context.request, context.access, key));
-        }
-        const auto run = [this](std::function<void()> work) { boost::asio::post(*pool_, std::move(work)); };
-        exchange->respond(api::object_response(store_, run, context.request, context.access, key));
-      });
-}
-
-// What only the relay can do, with the way that can.
-void ServeService::add_refusals() {
-  const auto refuse = [this](std::string_view method, std::string_view path, std::string text) {
-    router_->add(method, path, Need::signed_in(),
-                 [text = std::move(text)](const RequestContext&, const Exchange& exchange) {
-                   exchange->respond(net::problem(501, text));
-                 });
-  };
-  const std::string live =
-      "live view is at the recorder: this server has the recording only; open the page of `miharu run`";
-  for (const std::string_view method : {"POST", "OPTIONS", "PATCH", "DELETE"})
-    refuse(method, "/whep/{rest*}", live);
-  refuse("POST", "/offer", live);
-  refuse("GET", "/hls/{camera}/live.m3u8", live);
-  refuse("GET", "/hls/{camera}/init/{file}", live);
-  refuse("GET", "/api/v1/sessions", live);
-  refuse("GET", "/api/v1/events", "ask for the timeline instead: this server does not learn of changes");
-  refuse(
-      "GET", "/api/v1/cameras/{camera}/export.mp4",
-      "exports are made by the command line: miharu export CAMERA --from T --to T --store STORE -o FILE.mp4");
-  refuse("GET", "/api/v1/cameras/{camera}/snapshot.jpg",
-         "pictures are to be had from the page: play the time, or use miharu export");
-  for (const std::string_view path : {"/api/v1/users/{rest*}", "/api/v1/tokens/{rest*}"}) {
-    for (const std::string_view method : {"GET", "POST", "PUT", "DELETE"})
-      refuse(method, path, "this server only reads the store: use miharu user or miharu token with --store");
-  }
-}
-
-base::Result<std::string> ServeService::cameras_json(const Access& access) {
-  const auto names = footage_.cameras();
-  if (!names) return tl::unexpected(names.error());
-  boost::json::object root;
-  boost::json::array& list = root["cameras"].emplace_array();
-  for (const std::string& name : *names) {
-    if (!api::may_at_some_time(access, name, Right::kPlayback)) continue;
-    const auto newest = footage_.newest(name);
-    if (!newest) return tl::unexpected(newest.error());
-    boost::json::object camera;
-    camera["name"] = name;
-    camera["state"] = "stored";
-    camera["codecs"] = boost::json::array();
-    camera["width"] = 0;
-    camera["height"] = 0;
-    camera["bitrate_bps"] = 0;
-    camera["last_error"] = nullptr;
-    if (*newest) {
-      camera["recorded_until"] = base::format_rfc3339((*newest)->name.end());
-    } else {
-      camera["recorded_until"] = nullptr;
-    }
-    list.push_back(std::move(camera));
-  }
-  return boost::json::serialize(root);
+  router.add("GET", "/{file*}", Need::nothing(),
+             [origin = site_->media_origin()](const RequestContext& context, const Exchange& exchange) {
+               exchange->respond(api::asset_response(context.request, context.param("file"), origin));
+             });
 }
 
 }  // namespace miharu::app

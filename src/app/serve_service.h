@@ -8,19 +8,19 @@
 
 #include <boost/asio/thread_pool.hpp>
 
-#include "api/auth/auth.h"
-#include "api/playlists.h"
-#include "api/router.h"
+#include "api/store_site.h"
 #include "app/config.h"
 #include "net/http_server.h"
-#include "store/object_store.h"
-#include "store/relays.h"
+#include "store/counted_store.h"
 
 namespace miharu::app {
 
 struct ServeOptions {
   Endpoint listen;
-  std::filesystem::path token_key;  // made when missing
+  std::filesystem::path token_key;                 // made when missing
+  std::unique_ptr<api::MediaDelivery> delivery{};  // null: through the server
+  // Longer intervals have one entry per object in their playlist.
+  base::nanoseconds by_chunk = std::chrono::hours(24);
 };
 
 // Requests are answered by a pool of threads: a store may take its time.
@@ -30,7 +30,7 @@ class ServeService {
   static constexpr size_t kMostRequests = 256;
   static constexpr unsigned kThreads = 8;
 
-  // All must outlive it; `control` must run before start().
+  // All must outlive it; `control` must run before start(). has_users() is for after it.
   ServeService(net::EventLoop& control, ServeOptions options, store::ObjectStore& store,
                const base::Clock& clock);
   ~ServeService();
@@ -39,25 +39,17 @@ class ServeService {
   void stop();
   [[nodiscard]] std::string address() const;
   // Whether anybody could sign in.
-  base::Result<bool> has_users() { return access_.has_users(); }
+  base::Result<bool> has_users() { return site_->has_users(); }
 
  private:
   void add_routes();
-  void add_camera_routes();
-  void add_refusals();
   void handle(net::HttpRequest request, const std::shared_ptr<net::HttpExchange>& exchange);
-  void add_media(const std::string& pattern);
-  base::Result<std::string> cameras_json(const api::Access& access);
 
   net::EventLoop& control_;
-  const ServeOptions options_;
-  store::ObjectStore& store_;
+  ServeOptions options_;
+  store::CountedStore store_;
   const base::Clock& clock_;
-  store::Relays footage_;
-  api::Playlists playlists_;
-  api::StoreAccess access_;
-  std::unique_ptr<api::Auth> auth_;
-  std::unique_ptr<api::Router> router_;
+  std::unique_ptr<api::StoreSite> site_;
   std::atomic<size_t> requests_{0};
   std::unique_ptr<boost::asio::thread_pool> pool_;
   std::unique_ptr<net::HttpServer> server_;

@@ -154,6 +154,28 @@ uint64_t target_seconds(const std::vector<Segment>& segments) {
   return std::max<uint64_t>(kTargetSeconds, (longest_ms + 500) / 1000);
 }
 
+// Where finished objects are. Those of one object follow each other: its address is made once.
+class Addresses {
+ public:
+  explicit Addresses(const VodRequest& request) : request_(request) {}
+  void write(PlaylistWriter& out, const CatalogEntry& entry) {
+    if (!request_.address) {
+      out.text(request_.media_prefix).text(entry.key);
+      return;
+    }
+    if (&entry != last_) {
+      last_ = &entry;
+      text_ = request_.address(entry);
+    }
+    out.text(text_);
+  }
+
+ private:
+  const VodRequest& request_;
+  const CatalogEntry* last_ = nullptr;
+  std::string text_;
+};
+
 // The newest finished object of each run in the list holds the map: retention removes it last.
 class Maps {
  public:
@@ -164,7 +186,7 @@ class Maps {
       newest_[store::format_run(last_->name.run)] = last_;
     }
   }
-  void write(PlaylistWriter& out, const ObjectName& name, std::string_view media_prefix) const {
+  void write(PlaylistWriter& out, const ObjectName& name, Addresses& addresses) const {
     if (name.container != Container::kFmp4) return;
     const std::string run = store::format_run(name.run);
     const auto found = newest_.find(run);
@@ -172,7 +194,8 @@ class Maps {
       out.text("#EXT-X-MAP:URI=\"init/").text(run).text(".mp4\"\n");
       return;
     }
-    out.text("#EXT-X-MAP:URI=\"").text(media_prefix).text(found->second->key);
+    out.text("#EXT-X-MAP:URI=\"");
+    addresses.write(out, *found->second);
     out.text("\",BYTERANGE=\"").number(found->second->name.init_bytes).text("@0\"\n");
   }
 
@@ -187,7 +210,7 @@ std::string_view extension_of(Container container) {
 }
 
 void write_address(PlaylistWriter& out, std::string_view camera, const Segment& segment, uint64_t size_bytes,
-                   std::string_view media_prefix, bool always_range) {
+                   std::string_view media_prefix, Addresses& addresses, bool always_range) {
   if (segment.entry->growing) {
     if (always_range) out.text("#EXT-X-BYTERANGE:").number(size_bytes).text("@0\n");
     out.text(media_prefix).text(camera).text("/").text(store::format_run(segment.entry->name.run)).text("/");
@@ -195,7 +218,8 @@ void write_address(PlaylistWriter& out, std::string_view camera, const Segment& 
     return;
   }
   out.text("#EXT-X-BYTERANGE:").number(size_bytes).text("@").number(segment.offset).text("\n");
-  out.text(media_prefix).text(segment.entry->key).text("\n");
+  addresses.write(out, *segment.entry);
+  out.text("\n");
 }
 
 void write_head(PlaylistWriter& out, bool map, uint64_t target) {
@@ -215,11 +239,11 @@ bool has_fmp4(const std::vector<Segment>& segments) {
 
 // The lines between two segments: discontinuity, map, date.
 void write_border(PlaylistWriter& out, const Segment* before, const Segment& segment, const Maps& maps,
-                  std::string_view media_prefix) {
+                  Addresses& addresses) {
   const bool joined = before != nullptr && follows(*before, segment);
   if (before != nullptr && !joined) out.text("#EXT-X-DISCONTINUITY\n");
   if (before == nullptr || before->entry->name.run != segment.entry->name.run) {
-    maps.write(out, segment.entry->name, media_prefix);
+    maps.write(out, segment.entry->name, addresses);
   }
   if (!joined || before->entry != segment.entry) out.program_date_time(segment.start_ms);
 }
@@ -263,11 +287,12 @@ std::string vod_playlist(std::string_view camera, const Entries& entries, const 
   }
   write_start(out, request, segments, ended);
   const Maps maps(segments);
+  Addresses addresses(request);
   const Segment* before = nullptr;
   for (const Segment& segment : segments) {
-    write_border(out, before, segment, maps, request.media_prefix);
+    write_border(out, before, segment, maps, addresses);
     out.extinf(segment.duration_ms);
-    write_address(out, camera, segment, segment.size_bytes, request.media_prefix, false);
+    write_address(out, camera, segment, segment.size_bytes, request.media_prefix, addresses, false);
     before = &segment;
   }
   if (ended) out.text("#EXT-X-ENDLIST\n");
@@ -299,11 +324,12 @@ std::string iframe_playlist(std::string_view camera, const Entries& entries, con
   }
   if (ended) out.text("#EXT-X-PLAYLIST-TYPE:VOD\n");
   const Maps maps(frames);
+  Addresses addresses(request);
   const Segment* before = nullptr;
   for (const Segment& frame : frames) {
-    write_border(out, before, frame, maps, request.media_prefix);
+    write_border(out, before, frame, maps, addresses);
     out.extinf(frame.duration_ms);
-    write_address(out, camera, frame, frame.key_bytes, request.media_prefix, true);
+    write_address(out, camera, frame, frame.key_bytes, request.media_prefix, addresses, true);
     before = &frame;
   }
   if (ended) out.text("#EXT-X-ENDLIST\n");

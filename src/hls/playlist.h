@@ -2,6 +2,7 @@
 // Playlists are at /hls/<camera>/*.m3u8 and use relative addresses only, so that they work below any prefix.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -26,6 +27,9 @@ struct VodRequest {
   // Put before media addresses: playlists are at /hls/<camera>/vod.m3u8, media at /media/..., both below the
   // same prefix.
   std::string media_prefix = "../../media/";
+  // Whole address of a finished object, in place of media_prefix and its key: of who hands out media
+  // elsewhere.
+  std::function<std::string(const store::CatalogEntry&)> address{};
 };
 
 // Media playlist for [from, to): the chunk that holds `from` comes first with EXT-X-START to the exact place,

@@ -9,26 +9,6 @@ constexpr std::string_view kWhat = "gap log";
 
 }  // namespace
 
-std::string_view name_of(store::RunReason reason) {
-  switch (reason) {
-    case store::RunReason::kRestart:
-      return "restart";
-    case store::RunReason::kCameraLost:
-      return "camera_lost";
-    case store::RunReason::kParameters:
-      return "parameters";
-    case store::RunReason::kClockStep:
-      return "clock_step";
-    case store::RunReason::kDisk:
-      return "disk";
-    case store::RunReason::kQueue:
-      return "queue";
-    case store::RunReason::kOperator:
-      return "operator";
-  }
-  return "unknown";
-}
-
 GapLog::GapLog(std::unique_ptr<SQLite::Database> database) : database_(std::move(database)) {}
 GapLog::~GapLog() = default;
 

@@ -7,6 +7,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/clock.h"
@@ -34,7 +35,25 @@ struct GapTotal {
 };
 
 // "camera_lost", "disk" ...: the reason's name in JSON, metrics and `ls`.
-std::string_view name_of(store::RunReason reason);
+inline std::string_view name_of(store::RunReason reason) {
+  switch (reason) {
+    case store::RunReason::kRestart:
+      return "restart";
+    case store::RunReason::kCameraLost:
+      return "camera_lost";
+    case store::RunReason::kParameters:
+      return "parameters";
+    case store::RunReason::kClockStep:
+      return "clock_step";
+    case store::RunReason::kDisk:
+      return "disk";
+    case store::RunReason::kQueue:
+      return "queue";
+    case store::RunReason::kOperator:
+      return "operator";
+  }
+  return "unknown";
+}
 
 // Thread-safe; blocking, so not for media threads.
 class GapLog {

@@ -18,6 +18,7 @@ struct PutOptions {
   bool create_only = true;
   std::string if_match;  // an ETag: replace this version alone
   std::string content_type = "application/octet-stream";
+  std::string cache_control{};  // empty: none
   bool expect_continue = false;
 };
 

@@ -1,6 +1,7 @@
 #include "store/catalog.h"
 
 #include <algorithm>
+#include <atomic>
 #include <list>
 #include <mutex>
 #include <optional>
@@ -109,10 +110,22 @@ void order_by_seq(std::vector<CatalogEntryPtr>& entries) {
 
 }  // namespace
 
+std::vector<std::string> cameras_in(std::string_view folder, const Listing& listing) {
+  std::vector<std::string> names;
+  for (const std::string& prefix : listing.prefixes) {
+    std::string name = prefix.substr(folder.size(), prefix.size() - folder.size() - 1);
+    if (check_camera_name(name)) names.push_back(std::move(name));
+  }
+  std::ranges::sort(names);  // their folders sort with the '/' behind them
+  return names;
+}
+
 class Catalog::Impl {
  public:
   Impl(ObjectStore& store, const GrowingObjects* growing, const base::Clock& clock, std::string root)
       : store_(store), growing_(growing), clock_(clock), root_(std::move(root)) {}
+
+  [[nodiscard]] HourCounts counts() const { return {listed_.load(), from_cache_.load()}; }
 
   base::Result<CatalogResult> find(std::string_view camera, base::UtcTime from, base::UtcTime to) {
     if (auto checked = check_camera_name(camera); !checked) return tl::unexpected(std::move(checked.error()));
@@ -181,13 +194,7 @@ class Catalog::Impl {
     const std::string folder = root_ + "rec/";
     auto listing = store_.list(folder, true);
     if (!listing) return tl::unexpected(std::move(listing.error()));
-    std::vector<std::string> names;
-    for (const std::string& prefix : listing->prefixes) {
-      std::string name = prefix.substr(folder.size(), prefix.size() - folder.size() - 1);
-      if (check_camera_name(name)) names.push_back(std::move(name));
-    }
-    std::ranges::sort(names);  // their folders sort with the '/' behind them
-    return names;
+    return cameras_in(folder, *listing);
   }
 
   base::Result<CatalogEntryPtr> oldest(std::string_view camera) {
@@ -302,6 +309,7 @@ class Catalog::Impl {
     for (size_t i = 0; i < prefixes.size(); ++i) {
       const auto version = store_.version(prefixes[i]);
       loaded[i] = cache_.get(prefixes[i], version, now);
+      ++(loaded[i] ? from_cache_ : listed_);
       if (loaded[i]) continue;
       missing.push_back(i);
       versions.push_back(version);
@@ -362,6 +370,8 @@ class Catalog::Impl {
   const base::Clock& clock_;
   const std::string root_;
   HourCache cache_;
+  std::atomic<uint64_t> listed_{0};
+  std::atomic<uint64_t> from_cache_{0};
 };
 
 Catalog::Catalog(ObjectStore& store, const GrowingObjects* growing, const base::Clock& clock,
@@ -384,6 +394,9 @@ base::Result<CatalogEntryPtr> Catalog::oldest(std::string_view camera) {
 }
 base::Result<CatalogEntryPtr> Catalog::newest(std::string_view camera) {
   return impl_->newest(camera);
+}
+HourCounts Catalog::counts() const {
+  return impl_->counts();
 }
 
 }  // namespace miharu::store

@@ -35,6 +35,12 @@ struct CatalogResult {
   uint64_t shadowed = 0;                 // objects left out where two recorders overlap
 };
 
+// Hours that were asked for, since the start.
+struct HourCounts {
+  uint64_t listed = 0;
+  uint64_t from_cache = 0;
+};
+
 // Objects last at most this long: so far before `from` find() looks for the one that holds it.
 inline constexpr std::chrono::minutes kLongestObject{3};
 
@@ -49,6 +55,9 @@ inline constexpr std::chrono::hours kFarthestStep{26};
 inline bool leads_into(const ObjectName& before, const ObjectName& after) {
   return before.seq + before.chunks.size() == after.seq && before.container == after.container;
 }
+
+// Names of the cameras in the listing of `folder` ("r1/rec/"), sorted.
+std::vector<std::string> cameras_in(std::string_view folder, const Listing& listing);
 
 // What is recorded, of one recorder or of several. Thread-safe; blocks as long as the store does.
 class Footage {
@@ -86,6 +95,7 @@ class Catalog final : public Footage {
   base::Result<std::vector<std::string>> cameras() override;
   base::Result<CatalogEntryPtr> oldest(std::string_view camera) override;
   base::Result<CatalogEntryPtr> newest(std::string_view camera) override;
+  [[nodiscard]] HourCounts counts() const;
 
  private:
   class Impl;

@@ -45,6 +45,9 @@ class DirectoryStore final : public ObjectStore {
   // Directories that become empty go with it, up to the camera's: who renames a file into an hour makes the
   // directory again when rename says ENOENT.
   base::Status remove(std::string_view key) override;
+  std::optional<base::Result<base::File>> open_file(std::string_view key) override {
+    return open_object(key);
+  }
   // For sendfile.
   base::Result<base::File> open_object(std::string_view key) const;
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/bytes.h"
+#include "base/file.h"
 
 namespace miharu::store {
 
@@ -50,6 +51,11 @@ class ObjectStore {
   // Cheap, for caches: asked before list(). nullopt: this store cannot tell.
   virtual std::optional<PrefixVersion> version(std::string_view prefix) {
     static_cast<void>(prefix);
+    return std::nullopt;
+  }
+  // The object as an open file; nothing where the store has none of files.
+  virtual std::optional<base::Result<base::File>> open_file(std::string_view key) {
+    static_cast<void>(key);
     return std::nullopt;
   }
   // Bytes [offset, offset+length), cut at the object's end.

@@ -98,20 +98,24 @@ base::Result<Relays::Known> Relays::relays() {
   if (looked_ && clock_.steady() - looked_at_ < kRefresh) return known_;
   auto listing = store_.list("", true);
   if (!listing) return tl::unexpected(std::move(listing.error()));
-  std::vector<std::string> roots{""};
+  std::vector<std::string> roots;
   for (std::string& folder : listing->prefixes) {
+    if (folder == "rec/") roots.emplace_back();
     if (!is_ours(folder)) roots.push_back(std::move(folder));
   }
+  std::vector<std::string> folders;
+  for (const std::string& root : roots) folders.push_back(root + "rec/");
+  auto recorded = store_.list_many(folders, true);
   Known found;
-  for (const std::string& root : roots) {
-    const auto before = known_.find(root);
+  for (size_t i = 0; i < roots.size(); ++i) {
+    if (!recorded[i]) return tl::unexpected(std::move(recorded[i].error()));
     Relay relay;
+    relay.cameras = cameras_in(folders[i], *recorded[i]);
+    if (relay.cameras.empty()) continue;
+    const auto before = known_.find(roots[i]);
     relay.catalog = before != known_.end() ? before->second.catalog
-                                           : std::make_shared<Catalog>(store_, nullptr, clock_, root);
-    auto cameras = relay.catalog->cameras();
-    if (!cameras) return tl::unexpected(std::move(cameras.error()));
-    relay.cameras = std::move(*cameras);
-    if (!relay.cameras.empty()) found.emplace(root, std::move(relay));
+                                           : std::make_shared<Catalog>(store_, nullptr, clock_, roots[i]);
+    found.emplace(roots[i], std::move(relay));
   }
   known_ = std::move(found);
   looked_ = true;
@@ -127,6 +131,17 @@ base::Result<std::vector<std::shared_ptr<Catalog>>> Relays::of(std::string_view 
     if (std::ranges::find(relay.cameras, camera) != relay.cameras.end()) catalogs.push_back(relay.catalog);
   }
   return catalogs;
+}
+
+HourCounts Relays::counts() const {
+  const std::lock_guard lock(mutex_);
+  HourCounts all;
+  for (const auto& [root, relay] : known_) {
+    const HourCounts each = relay.catalog->counts();
+    all.listed += each.listed;
+    all.from_cache += each.from_cache;
+  }
+  return all;
 }
 
 base::Result<CatalogResult> Relays::find_in_all(Find which, std::string_view camera, base::UtcTime from,

@@ -29,6 +29,7 @@ class Relays final : public Footage {
   base::Result<std::vector<std::string>> cameras() override;
   base::Result<CatalogEntryPtr> oldest(std::string_view camera) override;
   base::Result<CatalogEntryPtr> newest(std::string_view camera) override;
+  [[nodiscard]] HourCounts counts() const;
 
  private:
   struct Relay {
@@ -45,7 +46,7 @@ class Relays final : public Footage {
 
   ObjectStore& store_;
   const base::Clock& clock_;
-  std::mutex mutex_;  // guards what follows
+  mutable std::mutex mutex_;  // guards what follows
   Known known_;
   bool looked_ = false;
   base::SteadyTime looked_at_{};

@@ -204,3 +204,63 @@ def test_a_bucket_that_is_away_is_told(stored, key, tmp_path):
             assert get(f"{address}/healthz")[0] == 200
             own.start()
             assert get(f"{address}/t/{allowed}/hls/demo/vod.m3u8?from=-1h")[0] == 200
+
+
+def counters(address, cookie):
+    """What /metrics tells to whoever signed in."""
+    status, text = get(f"{address}/metrics", {"Cookie": cookie})
+    assert status == 200
+    return {name: float(value) for name, value in re.findall(r"^(\w+) ([0-9.e+]+)$", text.decode(), re.MULTILINE)}
+
+
+def test_metrics_tell_what_the_store_was_asked_for(uploaded, gateway, key, tmp_path):
+    done = miharu("user", "add", "carol", "--store", gateway.url, stdin="correct horse\n", env=keys_of(gateway, bucket.ROOT_KEYS))
+    assert done.returncode == DONE, done.stderr
+    with serve(gateway.url, tmp_path, key, keys_of(gateway, bucket.READER_KEYS)) as address:
+        assert get(f"{address}/metrics")[0] == 401
+        request = urllib.request.Request(f"{address}/api/v1/session", method="POST", headers={"Content-Type": "application/json"},
+                                         data=json.dumps({"user": "carol", "password": "correct horse"}).encode())
+        with urllib.request.urlopen(request, timeout=20) as response:
+            cookie = response.headers["Set-Cookie"].split(";")[0]
+        query = f"{address}/hls/demo/vod.m3u8?from={uploaded[0].start_ms}&to={uploaded[0].start_ms + 1000}"
+        before = counters(address, cookie)
+        status, text = get(query, {"Cookie": cookie})
+        assert status == 200
+        built = counters(address, cookie)
+        # The root, both recorders' cameras, and for each of them the hours.
+        assert built["miharu_store_lists_total"] >= before["miharu_store_lists_total"] + 5
+        assert built["miharu_playlists_built_total"] == before["miharu_playlists_built_total"] + 1
+        assert get(query + "&again", {"Cookie": cookie})[0] == 200
+        known = counters(address, cookie)
+        assert known["miharu_store_lists_total"] == built["miharu_store_lists_total"]
+        assert known["miharu_hours_from_cache_total"] > built["miharu_hours_from_cache_total"]
+        # An object is as many requests as it has mebibytes: none asks whether it is there.
+        path = next(line for line in text.decode().splitlines() if line.startswith("../../media/")).removeprefix("../../")
+        assert get(f"{address}/{path}", {"Cookie": cookie})[1] == uploaded[0].path.read_bytes()
+        size = uploaded[0].path.stat().st_size
+        fetched = counters(address, cookie)
+        assert fetched["miharu_store_read_bytes_total"] - known["miharu_store_read_bytes_total"] == size
+        assert fetched["miharu_store_gets_total"] - known["miharu_store_gets_total"] == -(-size // (1 << 20))
+        gateway.stop()
+        try:
+            get(f"{address}/hls/demo/vod.m3u8?from=0&to=1000", {"Cookie": cookie})
+        finally:
+            gateway.start()
+        assert counters(address, cookie)["miharu_store_errors_total"] > fetched["miharu_store_errors_total"]
+
+
+def test_presigned_addresses_need_no_server(uploaded, gateway, key, tmp_path):
+    allowed = token(gateway.url, key, "demo", "--rights", "playback", env=keys_of(gateway, bucket.ROOT_KEYS))
+    first, last = uploaded[0], uploaded[-1]
+    reader = {**keys_of(gateway, bucket.READER_KEYS), "MIHARU_DELIVERY": "presigned"}
+    with serve(gateway.url, tmp_path, key, reader) as address:
+        url = f"{address}/t/{allowed}/hls/demo/vod.m3u8?from={first.start_ms}&to={last.start_ms}"
+        text = get(url)[1].decode()
+        media = [line for line in text.splitlines() if line and not line.startswith("#")]
+        assert media and all(line.startswith(gateway.endpoint) for line in media)
+        assert frame_numbers(url, quiet=False) == [number for item in uploaded[:-1] for number in frame_numbers(str(item.path))]
+        status, problem = get(f"{address}/t/{allowed}/media/r1/rec/demo/{first.path.name}")
+        assert status == 501 and "bucket" in json.loads(problem)["detail"]
+    refused = miharu("serve", "--store", gateway.url, "--listen", "127.0.0.1:0",
+                     env={**reader, "AWS_SESSION_TOKEN": "of-a-role", "MIHARU_TOKEN_KEY_FILE": str(key)})
+    assert refused.returncode == CALLED_WRONGLY and "MIHARU_PRESIGN_ACCESS_KEY_ID" in refused.stderr

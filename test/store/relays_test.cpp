@@ -22,6 +22,7 @@ class MemoryStore final : public ObjectStore {
  public:
   base::Result<Listing> list(std::string_view prefix, bool one_level) override {
     if (broken) return base::fail(base::Errc::kRefused, "the store is away");
+    asked.emplace_back(prefix);
     return test::list_keys(keys, prefix, one_level);
   }
   base::Result<base::ByteVector> get(std::string_view, uint64_t, uint64_t) override {
@@ -36,6 +37,7 @@ class MemoryStore final : public ObjectStore {
 
   std::map<std::string, uint64_t> keys;
   bool broken = false;
+  std::vector<std::string> asked;  // prefixes that were listed
 };
 
 class RelaysTest : public testing::Test {
@@ -166,6 +168,24 @@ TEST_F(RelaysTest, AStoreThatIsAwayIsAnError) {
   EXPECT_EQ(relays.find("a", kHour, kHour + hours(1)).error().code, base::Errc::kRefused);
   EXPECT_FALSE(relays.cameras());
   EXPECT_FALSE(relays.newest("a"));
+}
+
+TEST_F(RelaysTest, NothingIsListedButTheRootTheRecordersAndTheHours) {
+  for (const char* root : {"r1/", "r2/"}) {
+    for (int hour = -1; hour < 3; ++hour)
+      store.add(root, "a", make_object(kHour + hours(hour), static_cast<uint64_t>(100 + hour), 1));
+  }
+  EXPECT_EQ(find(seconds(0), hours(1)).size(), 1U);
+  const auto hour = [](const char* root, const char* at) {
+    return std::string(root) + "rec/a/2026/11/21/" + at + "/";
+  };
+  EXPECT_EQ(store.asked, (std::vector<std::string>{"", "r1/rec/", "r2/rec/", hour("r1/", "02"),
+                                                   hour("r1/", "03"), hour("r2/", "02"), hour("r2/", "03")}));
+  store.asked.clear();
+  EXPECT_EQ(find(seconds(0), hours(1)).size(), 1U);
+  EXPECT_TRUE(store.asked.empty());
+  EXPECT_EQ(relays.counts().listed, 4U);
+  EXPECT_EQ(relays.counts().from_cache, 4U);
 }
 
 }  // namespace

@@ -70,7 +70,8 @@ kind_web() {
 # The kinds that start the whole program take the one that users get.
 program() {
   build_web && configure release -DMIHARU_TESTS=OFF && build_targets release || return 1
-  export MIHARU_BIN=$PWD/build/release/miharu
+  tools/dev/lambda.sh || return 1
+  export MIHARU_BIN=$PWD/build/release/miharu MIHARU_BOOTSTRAP=$PWD/build/lambda/bootstrap
 }
 
 kind_integration() {
@@ -90,8 +91,9 @@ kind_browser() {
     skip "test/browser has no tests yet"
     return
   fi
-  program && web_packages && build_targets release make_recording || return 1
-  MIHARU_MAKE_RECORDING=$PWD/build/release/test/tools/make_recording MIHARU_SCREENSHOTS=$PWD/$logs \
+  local python
+  program && web_packages && build_targets release make_recording && python=$(python_for_tests) || return 1
+  MIHARU_PYTHON=$python MIHARU_MAKE_RECORDING=$PWD/build/release/test/tools/make_recording MIHARU_SCREENSHOTS=$PWD/$logs \
     timeout 1200 node --test --test-reporter=tap --test-concurrency=1 "${files[@]}" | tee "$report"
   return "${PIPESTATUS[0]}"
 }

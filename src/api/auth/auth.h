@@ -62,6 +62,8 @@ class Auth {
 
   // `clock` must outlive it. Makes the first user when there is none.
   static base::Result<std::unique_ptr<Auth>> open(AuthOptions options, const base::Clock& clock);
+  // For who serves a store and has no database.
+  static std::unique_ptr<Auth> of_store(const TokenKey& key, StoreAccess& access, const base::Clock& clock);
   ~Auth();
 
   // The generated password of the user "admin", when this start made that user.
@@ -95,7 +97,7 @@ class Auth {
   const AuthOptions options_;
   const base::Clock& clock_;
   const TokenKey key_;
-  std::unique_ptr<Database> database_;
+  std::shared_ptr<Database> database_;  // shared: its type is not known here
   std::unique_ptr<Users> users_;
   std::unique_ptr<TokenList> tokens_;
   std::optional<std::string> first_password_;

@@ -2,6 +2,7 @@
 
 #include <array>
 
+#include <fmt/format.h>
 #include <sodium.h>
 
 #include "base/check.h"
@@ -29,6 +30,13 @@ std::string generate_password() {
   return password;
 }
 
+base::Status check_user_name(std::string_view name) {
+  constexpr std::string_view kAllowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-@";
+  if (!name.empty() && name.size() <= 64 && name.find_first_not_of(kAllowed) == std::string_view::npos)
+    return {};
+  return base::fail(base::Errc::kInvalid, "a user name has 1 to 64 of a-z A-Z 0-9 . _ - @");
+}
+
 base::Status check_password(std::string_view password) {
   if (password.size() >= 8 && password.size() <= 256) return {};
   return base::fail(base::Errc::kInvalid, "a password has 8 to 256 bytes");
@@ -42,6 +50,13 @@ base::Result<std::string> hash_password(std::string_view password, const Passwor
     return base::fail(base::Errc::kInternal, "not enough memory to hash a password");
   }
   return std::string(out.data());
+}
+
+std::string decoy_hash(const PasswordCost& cost) {
+  const std::string salt(22, 'A');  // 16 bytes in base64
+  const std::string digest(43, 'A');
+  return fmt::format("$argon2id$v=19$m={},t={},p=1${}${}", cost.memory_bytes >> 10, cost.operations, salt,
+                     digest);
 }
 
 bool verify_password(const std::string& hash, std::string_view password) {

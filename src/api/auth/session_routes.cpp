@@ -126,7 +126,7 @@ base::Result<TokenClaims> claims_of(const net::HttpRequest& request, base::UtcTi
   const auto body = body_of(request);
   if (!body) return fail(Errc::kInvalid, "The body is not a JSON object.");
   TokenClaims claims;
-  claims.id = TokenList::new_id();
+  claims.id = new_token_id();
   const json::value* cameras = body->if_contains("cameras");
   const json::value* rights = body->if_contains("rights");
   if (cameras == nullptr || !cameras->is_array() || cameras->get_array().empty() ||

@@ -12,7 +12,7 @@ using base::Errc;
 using base::fail;
 
 StoreAccess::StoreAccess(store::ObjectStore& store, const base::Clock& clock, PasswordCost cost)
-    : store_(store), clock_(clock), decoy_hash_(hash_password("no such user", cost).value_or("")) {}
+    : store_(store), clock_(clock), decoy_hash_(decoy_hash(cost)) {}
 
 base::Result<StoreAccess::ListsPtr> StoreAccess::lists() {
   const auto latest = [this] {
@@ -82,7 +82,7 @@ base::Result<bool> StoreAccess::has_users() {
 
 TokenClaims StoreAccess::session_of(std::string_view user) const {
   TokenClaims claims;
-  claims.id = TokenList::new_id();
+  claims.id = new_token_id();
   claims.cameras = {"*"};
   claims.rights = kAllRights;
   claims.user = user;

@@ -103,15 +103,19 @@ base::Result<TokenClaims> claims_from_json(std::string_view text) {
 base::Result<TokenKey> TokenKey::load(const std::filesystem::path& path) {
   const auto text = base::read_file(path, 1024);
   if (!text) return tl::unexpected(text.error());
-  const auto bytes = base::from_base64url(base::trim(base::as_text(*text)));
+  auto key = parse(base::as_text(*text));
+  if (key) return key;
+  return fail(Errc::kInvalid,
+              fmt::format("{} is not a token key (base64url of 32 bytes); remove it to have a new one made, "
+                          "which ends all tokens",
+                          path.string()));
+}
+
+base::Result<TokenKey> TokenKey::parse(std::string_view text) {
+  const auto bytes = base::from_base64url(base::trim(text));
   Bytes key{};
-  if (!bytes || bytes->size() != key.size()) {
-    return fail(
-        Errc::kInvalid,
-        fmt::format("{} is not a token key (base64url of 32 bytes); remove it to have a new one made, "
-                    "which ends all tokens",
-                    path.string()));
-  }
+  if (!bytes || bytes->size() != key.size())
+    return fail(Errc::kInvalid, "a token key is 32 bytes in base64url");
   std::transform(bytes->begin(), bytes->end(), key.begin(),
                  [](std::byte b) { return std::to_integer<unsigned char>(b); });
   return TokenKey(key);
@@ -154,60 +158,10 @@ base::Result<TokenClaims> TokenKey::verify(std::string_view token, base::UtcTime
   return claims;
 }
 
-std::string TokenList::new_id() {
+std::string new_token_id() {
   std::array<unsigned char, 9> random{};
   randombytes_buf(random.data(), random.size());
   return base::to_base64url(std::as_bytes(std::span(random)));
-}
-
-base::Status TokenList::add(const TokenClaims& claims, std::string_view created_by, base::UtcTime now) {
-  return database_.write([&](SQLite::Database& db) {
-    SQLite::Statement insert(
-        db, "INSERT INTO tokens(id, claims, created, expires, created_by) VALUES(?, ?, ?, ?, ?)");
-    insert.bind(1, claims.id);
-    insert.bind(2, to_json(claims));
-    insert.bind(3, base::to_unix_ms(now));
-    insert.bind(4, base::to_unix_ms(claims.expires));
-    insert.bind(5, std::string(created_by));
-    insert.exec();
-  });
-}
-
-base::Status TokenList::revoke(std::string_view id) {
-  bool found = false;
-  auto status = database_.write([&](SQLite::Database& db) {
-    SQLite::Statement update(db, "UPDATE tokens SET revoked = 1 WHERE id = ?");
-    update.bind(1, std::string(id));
-    found = update.exec() > 0;
-  });
-  if (status && !found) return fail(Errc::kNotFound, fmt::format("there is no token {}", id));
-  return status;
-}
-
-base::Result<std::vector<TokenRecord>> TokenList::list() {
-  std::vector<TokenRecord> records;
-  auto status = database_.read([&](SQLite::Database& db) {
-    SQLite::Statement query(db,
-                            "SELECT claims, created, created_by, revoked FROM tokens ORDER BY created, id");
-    while (query.executeStep()) {
-      auto claims = claims_from_json(query.getColumn(0).getString());
-      if (!claims) continue;
-      records.push_back({std::move(*claims), base::from_unix_ms(query.getColumn(1).getInt64()),
-                         query.getColumn(2).getString(), query.getColumn(3).getInt() != 0});
-    }
-  });
-  if (!status) return tl::unexpected(status.error());
-  return records;
-}
-
-bool TokenList::is_revoked(std::string_view id) {
-  bool revoked = false;
-  const auto status = database_.read([&](SQLite::Database& db) {
-    SQLite::Statement query(db, "SELECT revoked FROM tokens WHERE id = ?");
-    query.bind(1, std::string(id));
-    revoked = query.executeStep() && query.getColumn(0).getInt() != 0;
-  });
-  return revoked || !status;
 }
 
 }  // namespace miharu::api

@@ -10,12 +10,13 @@
 #include <string_view>
 #include <vector>
 
-#include "api/auth/database.h"
 #include "api/auth/rights.h"
 #include "base/clock.h"
 #include "base/error.h"
 
 namespace miharu::api {
+
+class Database;
 
 struct TokenClaims {
   std::string id;
@@ -37,6 +38,8 @@ class TokenKey {
   // Reads the file (base64url text of 32 bytes); makes it with a random key and mode 0600 when there is none.
   static base::Result<TokenKey> load_or_create(const std::filesystem::path& path);
   static base::Result<TokenKey> load(const std::filesystem::path& path);
+  // Of that text. kInvalid when it is none.
+  static base::Result<TokenKey> parse(std::string_view text);
 
   [[nodiscard]] std::string sign(const TokenClaims& claims) const;
   // Signature first, in constant time; then claims and expiry. All errors are kUnauthorized.
@@ -45,6 +48,8 @@ class TokenKey {
  private:
   Bytes bytes_;
 };
+
+std::string new_token_id();
 
 // JSON of the claims, as signed and as listed.
 std::string to_json(const TokenClaims& claims);
@@ -58,15 +63,15 @@ struct TokenRecord {
 };
 
 // The tokens that this installation has issued, in the database. Thread-safe; add() and revoke() write to
-// disk.
+// disk. Virtual, so that a program without a database is linked without SQLite.
 class TokenList {
  public:
   explicit TokenList(Database& database) : database_(database) {}
-  static std::string new_id();
-  base::Status add(const TokenClaims& claims, std::string_view created_by, base::UtcTime now);
-  base::Status revoke(std::string_view id);  // kNotFound
-  base::Result<std::vector<TokenRecord>> list();
-  bool is_revoked(std::string_view id);  // true as well when the database cannot tell
+  virtual ~TokenList() = default;
+  virtual base::Status add(const TokenClaims& claims, std::string_view created_by, base::UtcTime now);
+  virtual base::Status revoke(std::string_view id);  // kNotFound
+  virtual base::Result<std::vector<TokenRecord>> list();
+  virtual bool is_revoked(std::string_view id);  // true as well when the database cannot tell
 
  private:
   Database& database_;

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <sodium.h>
 
+#include "api/auth/database.h"
 #include "base/bytes.h"
 
 namespace miharu::api {
@@ -29,18 +30,8 @@ int64_t count_of(SQLite::Database& db, const char* sql, const std::string& argum
 
 }  // namespace
 
-base::Status check_user_name(std::string_view name) {
-  constexpr std::string_view kAllowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-@";
-  if (!name.empty() && name.size() <= 64 && name.find_first_not_of(kAllowed) == std::string_view::npos)
-    return {};
-  return fail(Errc::kInvalid, "a user name has 1 to 64 of a-z A-Z 0-9 . _ - @");
-}
-
 Users::Users(Database& database, const base::Clock& clock, PasswordCost cost)
-    : database_(database),
-      clock_(clock),
-      cost_(cost),
-      decoy_hash_(hash_password("no such user", cost).value_or("")) {}
+    : database_(database), clock_(clock), cost_(cost), decoy_hash_(decoy_hash(cost)) {}
 
 base::Result<std::optional<std::string>> Users::create_first() {
   const auto users = list();

@@ -1,0 +1,133 @@
+#include "api/store_site.h"
+
+#include <fmt/format.h>
+#include <boost/json.hpp>
+
+#include "api/auth/session_routes.h"
+#include "api/timeline.h"
+
+namespace miharu::api {
+
+StoreSite::StoreSite(store::ObjectStore& store, const base::Clock& clock, const TokenKey& key,
+                     StoreSiteOptions options)
+    : store_(store),
+      clock_(clock),
+      delivery_(options.delivery ? std::move(options.delivery) : std::make_unique<MediaDelivery>()),
+      run_(std::move(options.run)),
+      footage_(store, clock),
+      playlists_(footage_, clock, {options.by_chunk, delivery_.get()}),
+      access_(store, clock),
+      auth_(Auth::of_store(key, access_, clock)),
+      router_(*auth_) {
+  add_health_routes();
+  add_session_routes(router_, *auth_);
+  add_camera_routes();
+  add_media("/media/rec/{camera}/{rest*}");
+  add_media("/media/{relay}/rec/{camera}/{rest*}");
+  add_refusals();
+}
+
+void StoreSite::add_health_routes() {
+  const auto text = [](std::string body) {
+    return net::HttpResponse{
+        200, {{"Content-Type", "text/plain"}, {"Cache-Control", "no-store"}}, std::move(body)};
+  };
+  router_.add("GET", "/healthz", Need::nothing(), [text](const RequestContext&, const Exchange& exchange) {
+    exchange->respond(text("alive\n"));
+  });
+  router_.add(
+      "GET", "/readyz", Need::nothing(), [this, text](const RequestContext&, const Exchange& exchange) {
+        const bool listed = footage_.cameras().has_value();
+        exchange->respond(listed ? text("serving\n") : net::problem(503, "the store cannot be listed"));
+      });
+}
+
+void StoreSite::add_camera_routes() {
+  router_.add("GET", "/api/v1/cameras", Need::signed_in(),
+              [this](const RequestContext& context, const Exchange& exchange) {
+                const auto cameras = cameras_json(context.access);
+                exchange->respond(cameras ? json_response(200, *cameras) : problem_of(cameras.error()));
+              });
+  router_.add("GET", "/api/v1/cameras/{camera}/timeline", Need::of(Right::kPlayback),
+              [this](const RequestContext& context, const Exchange& exchange) {
+                exchange->respond(timeline_response(context.request, context.access, context.param("camera"),
+                                                    footage_, TimelineNotes{}, clock_.utc()));
+              });
+  for (const auto& [path, list] : {std::pair("/hls/{camera}/vod.m3u8", Playlists::List::kChunks),
+                                   std::pair("/hls/{camera}/iframe.m3u8", Playlists::List::kKeyFrames)}) {
+    router_.add("GET", path, Need::of(Right::kPlayback),
+                [this, list = list](const RequestContext& context, const Exchange& exchange) {
+                  exchange->respond(playlists_.interval(context.request, context.access,
+                                                        std::string(context.param("camera")), list));
+                });
+  }
+}
+
+void StoreSite::add_media(const std::string& pattern) {
+  if (auto why = delivery_->elsewhere()) return refuse("GET", pattern, std::move(*why));
+  router_.add("GET", pattern, Need::of(Right::kPlayback),
+              [this](const RequestContext& context, const Exchange& exchange) {
+                const std::string_view relay = context.param("relay");
+                const std::string key = fmt::format("{}{}rec/{}/{}", relay, relay.empty() ? "" : "/",
+                                                    context.param("camera"), context.param("rest"));
+                exchange->respond(object_response(store_, run_, context.request, context.access, key));
+              });
+}
+
+void StoreSite::refuse(std::string_view method, std::string_view path, std::string text) {
+  router_.add(method, path, Need::signed_in(),
+              [text = std::move(text)](const RequestContext&, const Exchange& exchange) {
+                exchange->respond(net::problem(501, text));
+              });
+}
+
+// What only a recorder can do, with the way that can.
+void StoreSite::add_refusals() {
+  const std::string live =
+      "live view is at the recorder: this server has the recording only; open the page of `miharu run`";
+  for (const std::string_view method : {"POST", "OPTIONS", "PATCH", "DELETE"})
+    refuse(method, "/whep/{rest*}", live);
+  refuse("POST", "/offer", live);
+  refuse("GET", "/hls/{camera}/live.m3u8", live);
+  refuse("GET", "/hls/{camera}/init/{file}", live);
+  for (const std::string_view method : {"GET", "DELETE"}) refuse(method, "/api/v1/sessions/{rest*}", live);
+  refuse("GET", "/api/v1/events", "ask for the timeline instead: this server does not learn of changes");
+  refuse(
+      "GET", "/api/v1/cameras/{camera}/export.mp4",
+      "exports are made by the command line: miharu export CAMERA --from T --to T --store STORE -o FILE.mp4");
+  refuse("GET", "/api/v1/cameras/{camera}/snapshot.jpg",
+         "pictures are to be had from the page: play the time, or use miharu export");
+  for (const std::string_view path : {"/api/v1/users/{rest*}", "/api/v1/tokens/{rest*}"}) {
+    for (const std::string_view method : {"GET", "POST", "PUT", "DELETE"})
+      refuse(method, path, "this server only reads the store: use miharu user or miharu token with --store");
+  }
+}
+
+base::Result<std::string> StoreSite::cameras_json(const Access& access) {
+  const auto names = footage_.cameras();
+  if (!names) return tl::unexpected(names.error());
+  boost::json::object root;
+  boost::json::array& list = root["cameras"].emplace_array();
+  for (const std::string& name : *names) {
+    if (!may_at_some_time(access, name, Right::kPlayback)) continue;
+    const auto newest = footage_.newest(name);
+    if (!newest) return tl::unexpected(newest.error());
+    boost::json::object camera;
+    camera["name"] = name;
+    camera["state"] = "stored";
+    camera["codecs"] = boost::json::array();
+    camera["width"] = 0;
+    camera["height"] = 0;
+    camera["bitrate_bps"] = 0;
+    camera["last_error"] = nullptr;
+    if (*newest) {
+      camera["recorded_until"] = base::format_rfc3339((*newest)->name.end());
+    } else {
+      camera["recorded_until"] = nullptr;
+    }
+    list.push_back(std::move(camera));
+  }
+  return boost::json::serialize(root);
+}
+
+}  // namespace miharu::api
