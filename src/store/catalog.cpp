@@ -109,6 +109,8 @@ void order_by_seq(std::vector<CatalogEntryPtr>& entries) {
 
 class Catalog::Impl {
  public:
+  [[nodiscard]] bool is_in_bucket() const { return store_.is_bucket(); }
+
   Impl(ObjectStore& store, const GrowingObjects* growing, const base::Clock& clock, std::string root)
       : store_(store), growing_(growing), clock_(clock), root_(std::move(root)) {}
 
@@ -382,6 +384,10 @@ base::Result<CatalogEntryPtr> Catalog::oldest(std::string_view camera) {
 }
 base::Result<CatalogEntryPtr> Catalog::newest(std::string_view camera) {
   return impl_->newest(camera);
+}
+
+bool Catalog::is_in_bucket() const {
+  return impl_->is_in_bucket();
 }
 
 }  // namespace miharu::store

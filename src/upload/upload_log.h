@@ -72,6 +72,8 @@ class UploadLog final : public record::SecondCopy {
   // is added, what is gone was evicted or is lost. Gives how many objects were new to the log.
   base::Result<uint64_t> reconcile(
       const std::string& camera, const std::function<base::Result<std::vector<store::ObjectName>>()>& local);
+  // Somebody deleted what lies in [from, to), on the disk and in the bucket: nothing is known of it any more.
+  base::Status erase(const std::string& camera, base::UtcTime from, base::UtcTime to);
   [[nodiscard]] base::Result<std::vector<std::string>> cameras() const;
 
   // Of objects that overlap [from, to), by start; neighbours that were evicted or lost are one.
