@@ -247,7 +247,7 @@ base::Status UploadLog::erase(const std::string& camera, base::UtcTime from, bas
         ->exec();
     bound(
         "UPDATE uploads_gone SET bytes = bytes * (?2 - start_ms) / (end_ms - start_ms), end_ms = ?2 WHERE "
-        "camera = ?1 AND lost = 0 AND start_ms < ?2 AND end_ms > ?2")
+        "camera = ?1 AND lost = 0 AND start_ms < ?2 AND end_ms > ?2 AND start_ms < ?3")
         ->exec();
     bound(
         "DELETE FROM uploads_gone WHERE camera = ?1 AND lost = 0 AND start_ms >= ?2 AND end_ms <= ?3")
