@@ -160,8 +160,8 @@ base::Result<Timeline> make_timeline(store::Footage& catalog, const record::GapL
         continue;
       }
     }
-    timeline.spans.push_back(
-        {name.start, name.end(), name.run, name.size_bytes(), damaged, entry->growing, !in_bucket, is_uploaded});
+    timeline.spans.push_back({name.start, name.end(), name.run, name.size_bytes(), damaged, entry->growing,
+                              !in_bucket, is_uploaded});
   }
   std::stable_sort(timeline.spans.begin(), timeline.spans.end(),
                    [](const auto& a, const auto& b) { return a.start < b.start; });

@@ -88,8 +88,8 @@ base::Status BucketRemover::flush() {
   if (!errors->empty()) {
     const s3::RemoveError& first = errors->front();
     return base::fail(first.code == "AccessDenied" ? base::Errc::kForbidden : base::Errc::kRefused,
-                      fmt::format("{} of {} objects could not be deleted, {} among them: {} {}", errors->size(),
-                                  waiting_.size(), first.key, first.code, first.message));
+                      fmt::format("{} of {} objects could not be deleted, {} among them: {} {}",
+                                  errors->size(), waiting_.size(), first.key, first.code, first.message));
   }
   waiting_.clear();
   return {};

@@ -9,8 +9,8 @@
 
 namespace miharu::app {
 
-// Every version below `prefix` in the order of keys, from `start` (a key, or "") on, until `each` gives false.
-// Of a store without versions: the objects, with version "". Blocking.
+// Every version below `prefix` in the order of keys, from `start` (a key, or "") on, until `each` gives
+// false. Of a store without versions: the objects, with version "". Blocking.
 base::Status for_each_version(s3::Client& bucket, const std::string& prefix, const std::string& start,
                               const std::function<bool(const s3::ListedVersion&)>& each);
 

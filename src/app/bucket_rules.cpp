@@ -78,7 +78,8 @@ bool needs_conditional_writes(const json::object& statement) {
 }
 
 unsigned number_of(const json::value& value) {
-  if (value.is_string()) return base::parse_number<unsigned>(std::string_view(value.get_string())).value_or(0);
+  if (value.is_string())
+    return base::parse_number<unsigned>(std::string_view(value.get_string())).value_or(0);
   return static_cast<unsigned>(value.as_int64());
 }
 
@@ -127,7 +128,8 @@ json::object BucketRules::bucket_policy(const BucketRuleValues& values,
         if (rule.at("Effect").as_string() == "Deny") continue;
         rule.erase("Condition");
       }
-      if (rule.contains("Condition") && rule.at("Condition").as_object().contains("Bool") && !form.tls) continue;
+      if (rule.contains("Condition") && rule.at("Condition").as_object().contains("Bool") && !form.tls)
+        continue;
       statements.push_back(std::move(rule));
     }
   };
@@ -136,8 +138,8 @@ json::object BucketRules::bucket_policy(const BucketRuleValues& values,
     add(role == Role::kRelay ? values.relay : fmt::format("/{}/{}", name_of(role), values.prefix),
         user_statements(role, values), &user);
   }
-  add("/everybody/" + values.prefix, filled(rules_.at("statements").as_object().at("everybody"), fill_in(values)).as_array(),
-      nullptr);
+  add("/everybody/" + values.prefix,
+      filled(rules_.at("statements").as_object().at("everybody"), fill_in(values)).as_array(), nullptr);
   json::object policy = policy_of({});
   json::array all;
   if (existing.is_object()) {
@@ -207,7 +209,8 @@ json::object BucketRules::s3_api(const BucketRuleValues& values) const {
   out["BucketPolicy"] = bucket_policy(values, {}, {}, nullptr);
   json::array rules;
   for (const s3::LifecycleRule& rule : lifecycle(values)) {
-    json::object made{{"ID", rule.id}, {"Status", "Enabled"}, {"Filter", json::object{{"Prefix", rule.prefix}}}};
+    json::object made{
+        {"ID", rule.id}, {"Status", "Enabled"}, {"Filter", json::object{{"Prefix", rule.prefix}}}};
     if (rule.expire_days) made["Expiration"] = json::object{{"Days", *rule.expire_days}};
     if (rule.delete_markers) made["Expiration"] = json::object{{"ExpiredObjectDeleteMarker", true}};
     if (rule.noncurrent_days)

@@ -40,8 +40,8 @@ BucketSetup::BucketSetup(s3::Client& admin, const BucketRules& rules, BucketRule
     : admin_(admin), rules_(rules), values_(std::move(values)), report_(report) {}
 
 BucketSetup::Reply BucketSetup::ask(std::string_view method, std::string_view what, std::string body) {
-  auto got = admin_.ask(
-      [&](base::UtcTime time) { return admin_.requests().of_bucket(method, what, body, time); });
+  auto got =
+      admin_.ask([&](base::UtcTime time) { return admin_.requests().of_bucket(method, what, body, time); });
   if (!got) return {false, is_unsupported(got.error()), got.error(), {}};
   if (base::to_lower(got->header("server")).find("versitygw") != std::string::npos) is_versitygw_ = true;
   return {true, false, {}, std::move(got->body)};
@@ -95,21 +95,20 @@ std::map<Role, MadeUser> BucketSetup::make_users() {
     MadeUser user{user_name(values_, role == Role::kRelay ? values_.relay : std::string(name_of(role))),
                   base::Secret(random_secret()), true};
     // Its form: auth.Account of versitygw, as its own `admin create-user` sends it.
-    const std::string body = fmt::format(
-        "<Account><Access>{}</Access><Secret>{}</Secret><Role>user</Role></Account>", user.access_key,
-        user.secret_key.reveal());
-    const auto done = admin_.ask([&](base::UtcTime time) {
-      return admin_.requests().of_server("PATCH", "/create-user", body, time);
-    });
+    const std::string body =
+        fmt::format("<Account><Access>{}</Access><Secret>{}</Secret><Role>user</Role></Account>",
+                    user.access_key, user.secret_key.reveal());
+    const auto done = admin_.ask(
+        [&](base::UtcTime time) { return admin_.requests().of_server("PATCH", "/create-user", body, time); });
     if (!done && done.error().status == 409) {
       user.is_new = false;
       user.secret_key = {};
       report_.tell(Verdict::kNote, name_of(role),
                    fmt::format("the user {} was there already: its key stays what it is", user.access_key));
     } else if (!done) {
-      report_.tell(Verdict::kWrong, name_of(role),
-                   fmt::format("the user {} could not be made: {}", user.access_key,
-                               done.error().error().text));
+      report_.tell(
+          Verdict::kWrong, name_of(role),
+          fmt::format("the user {} could not be made: {}", user.access_key, done.error().error().text));
       continue;
     } else {
       report_.tell(Verdict::kGood, name_of(role), fmt::format("the user {} was made", user.access_key));

@@ -13,8 +13,9 @@ namespace {
 using Action = std::function<int()>;
 
 void add_store_options(CLI::App& command, StoreArguments& where) {
-  command.add_option("--store", where.store,
-                     "s3://bucket/prefix (with a reader's key), or a store's directory (default: DATA/store)");
+  command.add_option(
+      "--store", where.store,
+      "s3://bucket/prefix (with a reader's key), or a store's directory (default: DATA/store)");
   command.add_option("--data", where.data, "the data folder of `miharu run`")->capture_default_str();
   command.add_flag("--json", where.json, "one JSON object a line");
 }
@@ -127,11 +128,13 @@ int run_command_line(int argc, char** argv) {
   add_bucket_options(cloud_init_sub);
   cloud_init_sub->add_option("--endpoint", init.endpoint, "address of the store; aws for AWS");
   cloud_init_sub->add_option("--region", init.region);
-  cloud_init_sub->add_option("--profile", init.profile,
-                             "section of the AWS files with the administrator's key (default: the environment)");
+  cloud_init_sub->add_option(
+      "--profile", init.profile,
+      "section of the AWS files with the administrator's key (default: the environment)");
   cloud_init_sub->add_option("--data", init.data, "the data folder of `miharu run`")->capture_default_str();
   cloud_init_sub->add_option("--out", init.out, "folder for keys and policies")->capture_default_str();
-  cloud_init_sub->add_flag("--print-only", init.print_only, "touch no bucket: only write what is to be set by hand");
+  cloud_init_sub->add_flag("--print-only", init.print_only,
+                           "touch no bucket: only write what is to be set by hand");
   cloud_init_sub->add_flag("--yes", init.yes, "do not ask: take the defaults");
   cloud_init_sub->add_flag("--json", init.json, "one JSON object a step");
   cloud_init_sub->callback([&] { action = [&] { return cloud_init_command(init); }; });
@@ -165,7 +168,8 @@ int run_command_line(int argc, char** argv) {
   add_admin_options(delete_sub);
   add_interval_options(*delete_sub, deletion.what, true);
   delete_sub->add_option("--data", deletion.data, "the data folder of `miharu run`")->capture_default_str();
-  delete_sub->add_option("--only", deletion.only, "local or bucket")->check(CLI::IsMember({"local", "bucket"}));
+  delete_sub->add_option("--only", deletion.only, "local or bucket")
+      ->check(CLI::IsMember({"local", "bucket"}));
   delete_sub->add_option("--reason", deletion.reason, "for the audit line");
   delete_sub->add_flag("--yes", deletion.yes, "do not ask");
   delete_sub->callback([&] {
@@ -176,14 +180,17 @@ int run_command_line(int argc, char** argv) {
   });
 
   CostArguments cost;
-  auto* cost_sub = program.add_subcommand("cost", "what the cameras cost in the bucket in a month of 30 days");
+  auto* cost_sub =
+      program.add_subcommand("cost", "what the cameras cost in the bucket in a month of 30 days");
   cost_sub->add_option("--config", cost.config, "miharu.toml (default: the one in this folder)");
   cost_sub->add_option("--data", cost.data, "the data folder of `miharu run`")->capture_default_str();
   cost_sub->add_option("--provider", cost.provider, "whose prices: aws-s3 (default), r2");
-  cost_sub->add_option("--bitrate", cost.bitrate, "of each camera: 2Mbit/s (default: as recorded in the last day)");
+  cost_sub->add_option("--bitrate", cost.bitrate,
+                       "of each camera: 2Mbit/s (default: as recorded in the last day)");
   cost_sub->add_option("--segment", cost.segment, "length of objects (default: as configured)");
   cost_sub->add_option("--keep", cost.keep, "how long recordings are kept (default: as configured)");
-  cost_sub->add_option("--live-hours", cost.live_hours, "watched live through the bucket, a month and camera");
+  cost_sub->add_option("--live-hours", cost.live_hours,
+                       "watched live through the bucket, a month and camera");
   cost_sub->add_option("--playback-hours", cost.playback_hours, "of recordings watched, a month and camera");
   cost_sub->add_option("--playlists", cost.playlists, "of 24 h made anew, a month and camera");
   cost_sub->add_flag("--json", cost.json, "one JSON object");

@@ -81,8 +81,9 @@ base::Result<BucketAccess> open_bucket(const std::string& store, const Config& c
                       "say which bucket: --store s3://BUCKET/PREFIX, or url in [cloud] of miharu.toml");
   }
   if (!cloud.url.starts_with("s3://")) {
-    return base::fail(base::Errc::kInvalid,
-                      "this is for buckets (s3://BUCKET/PREFIX): a recorder keeps its own disk by [store] keep");
+    return base::fail(
+        base::Errc::kInvalid,
+        "this is for buckets (s3://BUCKET/PREFIX): a recorder keeps its own disk by [store] keep");
   }
   return make_admin_access(cloud, profile);
 }

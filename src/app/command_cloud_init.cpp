@@ -38,7 +38,8 @@ class Questions {
         std::cerr << what << (standard.empty() ? "" : " [" + standard + "]") << ": " << std::flush;
         std::string line;
         if (!std::getline(std::cin, line))
-          return base::fail(base::Errc::kInvalid, what + ": no answer; use --yes and the options of `miharu cloud init --help`");
+          return base::fail(base::Errc::kInvalid,
+                            what + ": no answer; use --yes and the options of `miharu cloud init --help`");
         if (const auto trimmed = base::trim(line); !trimmed.empty()) answer = trimmed;
       }
       const base::Status good = check(answer);
@@ -94,8 +95,9 @@ class CloudInit {
     if (auto asked = ask(); !asked) return report_error(asked.error());
     if (auto written = write_policies(); !written) return report_error(written.error());
     if (auto key = api::TokenKey::load_or_create(file("serve.key")); !key) return report_error(key.error());
-    report_.tell(Verdict::kGood, "serve-key",
-                 file("serve.key").string() + ": the signing key of `serve` or the function, never of a recorder");
+    report_.tell(
+        Verdict::kGood, "serve-key",
+        file("serve.key").string() + ": the signing key of `serve` or the function, never of a recorder");
     if (arguments_.print_only) {
       report_.tell(Verdict::kNote, "bucket", "not touched, as --print-only asks");
     } else if (auto applied = apply(); !applied) {
@@ -126,8 +128,8 @@ class CloudInit {
     const auto bucket_url = [](std::string_view text) {
       return s3::make_bucket(text, "", "").map([](auto&&) {});
     };
-    if (auto good = take(cloud_.url, arguments_.url, "bucket, as s3://BUCKET/PREFIX", config_.cloud.url,
-                         bucket_url);
+    if (auto good =
+            take(cloud_.url, arguments_.url, "bucket, as s3://BUCKET/PREFIX", config_.cloud.url, bucket_url);
         !good)
       return good;
     std::string endpoint = config_.cloud.endpoint;
@@ -159,7 +161,8 @@ class CloudInit {
     std::string keep;
     const std::string standard_keep =
         config_.cloud.keep ? fmt::format("{}d", days_of(*config_.cloud.keep)) : std::string("30d");
-    if (auto good = take(keep, arguments_.keep, "how long recordings are kept there", standard_keep, check_days);
+    if (auto good =
+            take(keep, arguments_.keep, "how long recordings are kept there", standard_keep, check_days);
         !good)
       return good;
     std::string origin;
@@ -194,8 +197,8 @@ class CloudInit {
     std::filesystem::permissions(arguments_.out, std::filesystem::perms::owner_all, error);
     if (error) return base::fail(base::Errc::kIo, arguments_.out.string() + ": " + error.message());
     const std::map<std::string_view, std::string_view> names{
-        {"RelayPolicy", "policy-relay.json"},     {"ReaderPolicy", "policy-reader.json"},
-        {"AdminPolicy", "policy-admin.json"},     {"BucketPolicy", "policy-bucket.json"},
+        {"RelayPolicy", "policy-relay.json"},         {"ReaderPolicy", "policy-reader.json"},
+        {"AdminPolicy", "policy-admin.json"},         {"BucketPolicy", "policy-bucket.json"},
         {"LifecycleConfiguration", "lifecycle.json"}, {"CORSConfiguration", "cors.json"}};
     for (const auto& [key, value] : rules_.s3_api(values_)) {
       if (auto written = write_text(file(names.at(key)), json::serialize(value) + "\n", 0600); !written)
@@ -256,7 +259,8 @@ class CloudInit {
   base::Status tell_config() {
     const std::filesystem::path toml = arguments_.config.empty() ? "miharu.toml" : arguments_.config;
     if (config_.cloud.enabled()) {
-      report_.tell(Verdict::kNote, "config", fmt::format("{} has a [cloud] already; it should say:\n{}", toml.string(), section()));
+      report_.tell(Verdict::kNote, "config",
+                   fmt::format("{} has a [cloud] already; it should say:\n{}", toml.string(), section()));
       return {};
     }
     const auto agreed = questions_.confirm("write [cloud] to " + toml.string());
@@ -285,46 +289,51 @@ class CloudInit {
     int number = 0;
     const auto next = [&number](const std::string& text) { fmt::print("{}. {}\n", ++number, text); };
     if (!applied_)
-      next(fmt::format("Make the bucket {} if it is not there, and set in it what {}/ has: policy-bucket.json, "
-                       "lifecycle.json, cors.json; put an object {}control/{}/wanted.json that holds {{}}.",
-                       values_.bucket, out, values_.prefix, values_.relay));
+      next(fmt::format(
+          "Make the bucket {} if it is not there, and set in it what {}/ has: policy-bucket.json, "
+          "lifecycle.json, cors.json; put an object {}control/{}/wanted.json that holds {{}}.",
+          values_.bucket, out, values_.prefix, values_.relay));
     if (is_aws()) {
       next("Make the two users and their keys (or use deploy/aws/template.yaml, which does all of it):");
       for (const std::string_view who : {"relay", "reader"}) {
         const std::string user = who == "relay" ? "miharu-" + values_.relay : "miharu-reader";
-        fmt::print("     aws iam create-user --user-name {}\n"
-                   "     aws iam put-user-policy --user-name {} --policy-name miharu --policy-document file://{}/policy-{}.json\n"
-                   "     aws iam create-access-key --user-name {}\n",
-                   user, user, out, who, user);
+        fmt::print(
+            "     aws iam create-user --user-name {}\n"
+            "     aws iam put-user-policy --user-name {} --policy-name miharu --policy-document "
+            "file://{}/policy-{}.json\n"
+            "     aws iam create-access-key --user-name {}\n",
+            user, user, out, who, user);
       }
       tell_key_files(next);
     } else if (!has_keys_ && !users_were_there()) {
-      next(fmt::format("Make two keys in the store's own administration: one for the recorder with the rights of "
-                       "{}/policy-relay.json, one for readers with those of policy-reader.json. A store that knows "
-                       "no such policies: a key that may only write, and one that may only read.",
-                       out));
+      next(fmt::format(
+          "Make two keys in the store's own administration: one for the recorder with the rights of "
+          "{}/policy-relay.json, one for readers with those of policy-reader.json. A store that knows "
+          "no such policies: a key that may only write, and one that may only read.",
+          out));
       tell_key_files(next);
     }
-    next(fmt::format("Only {0}/relay.credentials belongs on the recorder: move the rest of {0}/ to where `serve` "
-                     "runs, and keep the administrator's key off both.",
-                     out));
+    next(fmt::format(
+        "Only {0}/relay.credentials belongs on the recorder: move the rest of {0}/ to where `serve` "
+        "runs, and keep the administrator's key off both.",
+        out));
     next("Try it out: miharu cloud test");
-    next(fmt::format("Watch from anywhere: MIHARU_TOKEN_KEY_FILE=serve.key miharu serve --store {} (with the "
-                     "reader's key in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)",
-                     cloud_.url));
+    next(
+        fmt::format("Watch from anywhere: MIHARU_TOKEN_KEY_FILE=serve.key miharu serve --store {} (with the "
+                    "reader's key in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)",
+                    cloud_.url));
   }
 
   template <class Next>
   void tell_key_files(const Next& next) const {
-    next(fmt::format("Write the recorder's key to {0}/relay.credentials (chmod 600), as\n"
-                     "     aws_access_key_id = ...\n     aws_secret_access_key = ...\n"
-                     "   and the readers' to {0}/reader.credentials likewise.",
-                     arguments_.out.string()));
+    next(
+        fmt::format("Write the recorder's key to {0}/relay.credentials (chmod 600), as\n"
+                    "     aws_access_key_id = ...\n     aws_secret_access_key = ...\n"
+                    "   and the readers' to {0}/reader.credentials likewise.",
+                    arguments_.out.string()));
   }
 
-  [[nodiscard]] bool users_were_there() const {
-    return std::filesystem::exists(file("relay.credentials"));
-  }
+  [[nodiscard]] bool users_were_there() const { return std::filesystem::exists(file("relay.credentials")); }
 
   const CloudInitArguments& arguments_;
   Config config_;

@@ -57,9 +57,9 @@ int cost_command(const CostArguments& arguments) {
     if (!bits) return report_error(base::Error(bits.error()).in("--bitrate"));
     given = static_cast<double>(*bits);
   }
-  const auto store = store::DirectoryStore::open(
-      config->store.path.empty() ? arguments.data / "store" : config->store.path,
-      store::DirectoryStore::Open::kExisting);
+  const auto store =
+      store::DirectoryStore::open(config->store.path.empty() ? arguments.data / "store" : config->store.path,
+                                  store::DirectoryStore::Open::kExisting);
   std::vector<CameraUse> uses;
   std::vector<CameraConfig> cameras = config->cameras;
   if (cameras.empty()) {

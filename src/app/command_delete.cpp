@@ -53,24 +53,26 @@ class Deletion {
   int run() {
     if (auto found = find(); !found) return report_error(found.error());
     if (local_.empty() && versions_.empty()) {
-      return report_error({base::Errc::kNotFound,
-                           fmt::format("nothing of camera {} is there between {} and {}", camera_,
-                                       base::format_rfc3339(interval_.from),
-                                       base::format_rfc3339(interval_.to))});
+      return report_error(
+          {base::Errc::kNotFound,
+           fmt::format("nothing of camera {} is there between {} and {}", camera_,
+                       base::format_rfc3339(interval_.from), base::format_rfc3339(interval_.to))});
     }
     if (!extent_.whole) extent_.whole = interval_;  // live parts alone
-    const std::string what = fmt::format(
-        "camera {}, {} to {} (objects are deleted whole): {}, {}", camera_,
-        base::format_rfc3339(extent_.whole->from), base::format_rfc3339(extent_.whole->to),
-        is_local() ? objects_of(local_.size(), local_bytes_) + " on this disk" : "this disk was not looked at",
-        bucket_ ? fmt::format("{} in {} versions in the bucket", objects_of(bucket_objects_, bucket_bytes_),
-                              versions_.size())
-                : "no bucket was looked at");
+    const std::string what =
+        fmt::format("camera {}, {} to {} (objects are deleted whole): {}, {}", camera_,
+                    base::format_rfc3339(extent_.whole->from), base::format_rfc3339(extent_.whole->to),
+                    is_local() ? objects_of(local_.size(), local_bytes_) + " on this disk"
+                               : "this disk was not looked at",
+                    bucket_ ? fmt::format("{} in {} versions in the bucket",
+                                          objects_of(bucket_objects_, bucket_bytes_), versions_.size())
+                            : "no bucket was looked at");
     if (arguments_.bucket.dry_run) {
       tell(what + ": nothing was deleted (--dry-run)");
       return kDone;
     }
-    if (!arguments_.yes && !confirmed(what)) return report_error({base::Errc::kClosed, "nothing was deleted"});
+    if (!arguments_.yes && !confirmed(what))
+      return report_error({base::Errc::kClosed, "nothing was deleted"});
     // First of all: nothing goes without a trace.
     if (auto done = write_down(); !done) return report_error(done.error());
     if (auto done = remove_local(); !done) return report_error(done.error());
@@ -87,8 +89,8 @@ class Deletion {
   [[nodiscard]] bool is_local() const { return arguments_.only != "bucket"; }
   // A recorder without a bucket has the one place only.
   [[nodiscard]] bool is_bucket() const {
-    return arguments_.only != "local" && (!arguments_.only.empty() || config_.cloud.enabled() ||
-                                          !arguments_.bucket.store.empty());
+    return arguments_.only != "local" &&
+           (!arguments_.only.empty() || config_.cloud.enabled() || !arguments_.bucket.store.empty());
   }
 
   bool confirmed(const std::string& what) {
@@ -128,10 +130,11 @@ class Deletion {
     for (const auto& entry : std::filesystem::directory_iterator(store_->root() / "tmp", error)) {
       const auto unfinished = record::parse_unfinished_file_name(entry.path().filename().string());
       if (unfinished && unfinished->camera == camera_) {
-        return base::fail(base::Errc::kRefused,
-                          fmt::format("{} was not finished, so it is not known what is in it: run `miharu verify "
-                                      "--repair` first",
-                                      entry.path().string()));
+        return base::fail(
+            base::Errc::kRefused,
+            fmt::format("{} was not finished, so it is not known what is in it: run `miharu verify "
+                        "--repair` first",
+                        entry.path().string()));
       }
     }
     store::Catalog catalog(*store_, nullptr);
@@ -202,8 +205,7 @@ class Deletion {
   }
 
   base::Result<std::unique_ptr<upload::UploadLog>> open_uploads() {
-    if (!std::filesystem::exists(arguments_.data / "miharu.db"))
-      return std::unique_ptr<upload::UploadLog>();
+    if (!std::filesystem::exists(arguments_.data / "miharu.db")) return std::unique_ptr<upload::UploadLog>();
     return upload::UploadLog::open(arguments_.data / "miharu.db");
   }
 
@@ -248,7 +250,8 @@ class Deletion {
     options.content_type = "application/json";
     const auto put = bucket_->put(
         fmt::format("auth/audit/{}-{}.json", base::to_unix_ms(now), base::to_hex(random)), text, options);
-    if (!put) return tl::unexpected(put.error().error().in("nothing was deleted: the audit line could not be put"));
+    if (!put)
+      return tl::unexpected(put.error().error().in("nothing was deleted: the audit line could not be put"));
     return {};
   }
 
@@ -276,16 +279,16 @@ class Deletion {
       fmt::print("{}\n", text);
       return;
     }
-    fmt::print("{}\n", boost::json::serialize(
-                           boost::json::object{{"camera", camera_},
-                                               {"from", base::format_rfc3339(extent_.whole->from)},
-                                               {"to", base::format_rfc3339(extent_.whole->to)},
-                                               {"local_objects", local_.size()},
-                                               {"local_bytes", local_bytes_},
-                                               {"bucket_objects", bucket_objects_},
-                                               {"bucket_versions", versions_.size()},
-                                               {"bucket_bytes", bucket_bytes_},
-                                               {"dry_run", arguments_.bucket.dry_run}}));
+    fmt::print("{}\n",
+               boost::json::serialize(boost::json::object{{"camera", camera_},
+                                                          {"from", base::format_rfc3339(extent_.whole->from)},
+                                                          {"to", base::format_rfc3339(extent_.whole->to)},
+                                                          {"local_objects", local_.size()},
+                                                          {"local_bytes", local_bytes_},
+                                                          {"bucket_objects", bucket_objects_},
+                                                          {"bucket_versions", versions_.size()},
+                                                          {"bucket_bytes", bucket_bytes_},
+                                                          {"dry_run", arguments_.bucket.dry_run}}));
   }
 
   const DeleteArguments& arguments_;

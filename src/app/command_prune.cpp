@@ -69,9 +69,10 @@ class Prune {
     if (!relays) return tl::unexpected(relays.error());
     const auto difference = bucket_.clock_difference();
     if (!difference || std::chrono::abs(*difference) > kMostClockDifference) {
-      return base::fail(base::Errc::kRefused,
-                        "this machine's clock and the store's do not agree within 60 s: nothing is deleted by "
-                        "a clock that may be wrong");
+      return base::fail(
+          base::Errc::kRefused,
+          "this machine's clock and the store's do not agree within 60 s: nothing is deleted by "
+          "a clock that may be wrong");
     }
     for (const std::string& relay : *relays) {
       const auto cameras = folders(bucket_, relay + "rec/");
@@ -95,7 +96,8 @@ class Prune {
     const base::UtcTime older_than = now_ - *keep;
     const std::string prefix = relay + "rec/" + camera + "/";
     const std::string end =
-        relay + store::hour_prefix(camera, older_than + std::chrono::hours(1));  // first hour that stays whole
+        relay +
+        store::hour_prefix(camera, older_than + std::chrono::hours(1));  // first hour that stays whole
     BucketRemover remover(bucket_, dry_run_);
     base::UtcTime until{};
     base::Status status;
@@ -174,7 +176,8 @@ class Prune {
       return;
     }
     fmt::print("{} objects in {} versions, {:.1f} MB{}\n", objects_, versions_,
-               static_cast<double>(bytes_) / 1e6, dry_run_ ? ": nothing was deleted (--dry-run)" : " deleted");
+               static_cast<double>(bytes_) / 1e6,
+               dry_run_ ? ": nothing was deleted (--dry-run)" : " deleted");
     if (unreadable_ > 0) fmt::print(stderr, "miharu: {} names could not be read: left\n", unreadable_);
   }
 

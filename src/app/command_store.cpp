@@ -73,9 +73,8 @@ int ls_command(const StoreArguments& where, const IntervalArguments& what) {
     if (auto opened = record::GapLog::open(where.data / "miharu.db")) gaps = std::move(*opened);
     if (auto opened = upload::UploadLog::open(where.data / "miharu.db")) uploads = std::move(*opened);
   }
-  const auto timeline = api::make_timeline(
-      footage, gaps.get(), what.camera, interval->from, interval->to, base::system_clock().utc(),
-      uploads.get());
+  const auto timeline = api::make_timeline(footage, gaps.get(), what.camera, interval->from, interval->to,
+                                           base::system_clock().utc(), uploads.get());
   if (!timeline) return report_error(timeline.error());
 
   struct Line {
@@ -133,7 +132,8 @@ int verify_command(const StoreArguments& where, const std::vector<std::string>& 
   if (repair) {
     auto* directory = dynamic_cast<store::DirectoryStore*>(store->get());
     if (directory == nullptr)
-      return report_error({base::Errc::kInvalid, "what is in a bucket is never changed: --repair is for a recorder's own store"});
+      return report_error({base::Errc::kInvalid,
+                           "what is in a bucket is never changed: --repair is for a recorder's own store"});
     auto lock = base::File::open(directory->root() / "lock", O_RDWR | O_CREAT, 0640);
     if (!lock) return report_error(lock.error());
     if (::flock(lock->fd(), LOCK_EX | LOCK_NB) != 0) {

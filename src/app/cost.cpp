@@ -62,7 +62,8 @@ base::Result<Prices> PriceTable::find(std::string_view name) const {
   if (found != providers.end()) return *found;
   std::string known;
   for (const Prices& each : providers) known += (known.empty() ? "" : ", ") + each.name;
-  return base::fail(base::Errc::kInvalid, fmt::format("there are no prices of \"{}\", but of {}", name, known));
+  return base::fail(base::Errc::kInvalid,
+                    fmt::format("there are no prices of \"{}\", but of {}", name, known));
 }
 
 CameraCost cost_of(const CameraUse& use, const Prices& prices) {
@@ -116,8 +117,8 @@ std::string cost_json(std::span<const CameraUse> uses, const Prices& prices, con
 }
 
 std::string cost_text(std::span<const CameraUse> uses, const Prices& prices, const PriceTable& table) {
-  std::string out = fmt::format("{}, list prices of {}; {} in 30 days\n\n", prices.title, table.date,
-                                table.currency);
+  std::string out =
+      fmt::format("{}, list prices of {}; {} in 30 days\n\n", prices.title, table.date, table.currency);
   out += fmt::format("{:<16} {:>12} {:>8} {:>6} {:>9} {:>7} {:>8} {:>7} {:>9} {:>7} {:>9}\n", "camera",
                      "bitrate", "segment", "keep", "storage", "undo", "uploads", "live", "playback", "lists",
                      "together");
@@ -127,12 +128,12 @@ std::string cost_text(std::span<const CameraUse> uses, const Prices& prices, con
     const CameraCost cost = cost_of(use, prices);
     total += cost.total();
     assumed = assumed || !use.measured;
-    out += fmt::format("{:<16} {:>12} {:>8} {:>6} {:>9.2f} {:>7.2f} {:>8.2f} {:>7.2f} {:>9.2f} {:>7.2f} {:>9.2f}\n",
-                       use.camera,
-                       fmt::format("{:.2f} Mbit/s{}", use.bits_per_second / 1e6, use.measured ? "" : "*"),
-                       fmt::format("{:g} s", seconds_of(use.segment)),
-                       fmt::format("{:g} d", seconds_of(use.keep) / (24 * 3600)), cost.storage, cost.undo,
-                       cost.puts, cost.live, cost.playback, cost.lists, cost.total());
+    out += fmt::format(
+        "{:<16} {:>12} {:>8} {:>6} {:>9.2f} {:>7.2f} {:>8.2f} {:>7.2f} {:>9.2f} {:>7.2f} {:>9.2f}\n",
+        use.camera, fmt::format("{:.2f} Mbit/s{}", use.bits_per_second / 1e6, use.measured ? "" : "*"),
+        fmt::format("{:g} s", seconds_of(use.segment)),
+        fmt::format("{:g} d", seconds_of(use.keep) / (24 * 3600)), cost.storage, cost.undo, cost.puts,
+        cost.live, cost.playback, cost.lists, cost.total());
   }
   out += fmt::format("\nasking whether somebody wants to watch: {:.2f}; all together: {:.2f}\n",
                      polling_cost(prices), total);

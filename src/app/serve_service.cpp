@@ -158,7 +158,8 @@ void ServeService::add_refusals() {
   refuse("GET", "/hls/{camera}/live.m3u8", live);
   refuse("GET", "/hls/{camera}/init/{file}", live);
   refuse("GET", "/api/v1/sessions", live);
-  refuse("GET", "/api/v1/cost", "what the cameras send is known at the recorder: use miharu cost, or ask `miharu run`");
+  refuse("GET", "/api/v1/cost",
+         "what the cameras send is known at the recorder: use miharu cost, or ask `miharu run`");
   refuse("GET", "/api/v1/events", "ask for the timeline instead: this server does not learn of changes");
   refuse(
       "GET", "/api/v1/cameras/{camera}/export.mp4",

@@ -177,9 +177,9 @@ net::HttpResponse WebService::cost(const net::HttpRequest& request) const {
   CameraUse common;
   common.segment = config_.record.segment;
   common.keep = config_.cloud.keep.value_or(common.keep);
-  for (const auto& [name, value] : {std::pair{"live_hours", &common.live_hours},
-                                    std::pair{"playback_hours", &common.playback_hours},
-                                    std::pair{"playlists", &common.playlists}}) {
+  for (const auto& [name, value] :
+       {std::pair{"live_hours", &common.live_hours}, std::pair{"playback_hours", &common.playback_hours},
+        std::pair{"playlists", &common.playlists}}) {
     const std::string text = request.query_value(name);
     if (text.empty()) continue;
     const auto [end, wrong] = std::from_chars(text.data(), text.data() + text.size(), *value);

@@ -101,7 +101,8 @@ class ObjectReader {
   base::Status append(uint32_t index, uint64_t offset, uint64_t length) {
     const auto bytes = store_.get(entries_[index]->key, offset, length);
     if (!bytes) return tl::unexpected(bytes.error());
-    if (bytes->size() != length) return base::fail(base::Errc::kTruncated, "the object is shorter than its name says");
+    if (bytes->size() != length)
+      return base::fail(base::Errc::kTruncated, "the object is shorter than its name says");
     bytes_.insert(bytes_.end(), bytes->begin(), bytes->end());
     return {};
   }

@@ -119,8 +119,7 @@ base::Result<std::vector<Item>> list_items(store::ObjectStore& store, const std:
   for (store::ListedObject& object : listing->objects) {
     auto name = store::decode_name(store::file_name_of(object.key));
     if (!name) {
-      report.findings.push_back(
-          {camera, object.key, "its name cannot be read: " + name.error().to_string()});
+      report.findings.push_back({camera, object.key, "its name cannot be read: " + name.error().to_string()});
       continue;
     }
     if (const auto key = store::object_key(camera, *name); !key || root + *key != object.key) {

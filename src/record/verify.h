@@ -31,9 +31,9 @@ struct VerifyReport {
 std::vector<std::string> check_object(const store::ObjectName& name, base::ByteView bytes, uint64_t* frames);
 
 struct VerifyPlan {
-  std::vector<std::string> cameras{};    // empty: every camera of the store
-  std::vector<std::string> roots{""};    // where its recorders have their rec/: "" or "r1/"
-  unsigned ahead = 1;                    // so many objects are fetched at once: more for a store far away
+  std::vector<std::string> cameras{};  // empty: every camera of the store
+  std::vector<std::string> roots{""};  // where its recorders have their rec/: "" or "r1/"
+  unsigned ahead = 1;                  // so many objects are fetched at once: more for a store far away
 };
 
 // Reads everything. `progress` is told the report so far after each object

@@ -31,8 +31,8 @@ struct ListOptions {
 };
 
 struct ListVersionsOptions {
-  std::string prefix{};   // below the bucket's own
-  std::string key{};      // go on behind this version of this key
+  std::string prefix{};  // below the bucket's own
+  std::string key{};     // go on behind this version of this key
   std::string version{};
 };
 

@@ -18,8 +18,8 @@ base::Status open_settings(pugi::xml_document& document, std::string_view existi
     document.append_child(root).append_attribute("xmlns") = kNamespace;
     return {};
   }
-  const auto parsed = document.load_buffer(existing.data(), existing.size(), pugi::parse_default,
-                                           pugi::encoding_utf8);
+  const auto parsed =
+      document.load_buffer(existing.data(), existing.size(), pugi::parse_default, pugi::encoding_utf8);
   pugi::xml_node settings = document.child(root);
   if (!parsed || !settings)
     return base::fail(base::Errc::kMalformed,

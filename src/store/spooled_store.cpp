@@ -23,8 +23,8 @@ base::Result<base::ByteVector> SpooledStore::get(std::string_view key, uint64_t 
   auto bytes = store_.get(key, offset, length);
   if (!bytes) return bytes;
   for (uint64_t done = 0; done < bytes->size();) {
-    const auto written = ::pwrite(spool_.fd(), bytes->data() + done, bytes->size() - done,
-                                  static_cast<off_t>(end_ + done));
+    const auto written =
+        ::pwrite(spool_.fd(), bytes->data() + done, bytes->size() - done, static_cast<off_t>(end_ + done));
     if (written < 0) return base::fail_system("keep what was fetched");
     done += static_cast<uint64_t>(written);
   }

@@ -243,14 +243,14 @@ base::Status UploadLog::erase(const std::string& camera, base::UtcTime from, bas
     // What is left of a row on either side keeps its share of the bytes.
     bound(
         "INSERT INTO uploads_gone SELECT camera, ?3, end_ms, bytes * (end_ms - ?3) / (end_ms - start_ms), "
-        "objects, 0, reason FROM uploads_gone WHERE camera = ?1 AND lost = 0 AND start_ms < ?3 AND end_ms > ?3")
+        "objects, 0, reason FROM uploads_gone WHERE camera = ?1 AND lost = 0 AND start_ms < ?3 AND end_ms > "
+        "?3")
         ->exec();
     bound(
         "UPDATE uploads_gone SET bytes = bytes * (?2 - start_ms) / (end_ms - start_ms), end_ms = ?2 WHERE "
         "camera = ?1 AND lost = 0 AND start_ms < ?2 AND end_ms > ?2 AND start_ms < ?3")
         ->exec();
-    bound(
-        "DELETE FROM uploads_gone WHERE camera = ?1 AND lost = 0 AND start_ms >= ?2 AND end_ms <= ?3")
+    bound("DELETE FROM uploads_gone WHERE camera = ?1 AND lost = 0 AND start_ms >= ?2 AND end_ms <= ?3")
         ->exec();
     transaction.commit();
     Count& count = pending_[camera];

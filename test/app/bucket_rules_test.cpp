@@ -37,11 +37,10 @@ std::set<std::pair<std::string, std::string>> allowed(const json::array& stateme
 TEST(BucketRules, TheRelayMayCreateBelowItsFolderAndReadItsWishes) {
   const BucketRules rules;
   const json::array statements = rules.user_statements(Role::kRelay, values());
-  EXPECT_EQ(allowed(statements),
-            (std::set<std::pair<std::string, std::string>>{
-                {"s3:PutObject", "arn:aws:s3:::footage/home/r1/*"},
-                {"s3:PutObject", "arn:aws:s3:::footage/home/r1/live/*.m3u8"},
-                {"s3:GetObject", "arn:aws:s3:::footage/home/control/r1/wanted.json"}}));
+  EXPECT_EQ(allowed(statements), (std::set<std::pair<std::string, std::string>>{
+                                     {"s3:PutObject", "arn:aws:s3:::footage/home/r1/*"},
+                                     {"s3:PutObject", "arn:aws:s3:::footage/home/r1/live/*.m3u8"},
+                                     {"s3:GetObject", "arn:aws:s3:::footage/home/control/r1/wanted.json"}}));
   // What it may overwrite is the live playlist alone.
   for (const json::value& each : statements) {
     if (each.at("Resource").at(0).as_string() != "arn:aws:s3:::footage/home/r1/*") continue;
@@ -54,10 +53,10 @@ TEST(BucketRules, APolicyKeepsWhatOthersHaveSet) {
   const BucketRuleForm form{.create_only = true, .tls = true};
   const json::value foreign = json::parse(
       R"({"Version":"2012-10-17","Statement":[{"Sid":"Theirs","Effect":"Allow"},{"Effect":"Deny"}]})");
-  const auto first = rules.bucket_policy(
-      values("r1"), {{Role::kRelay, "relay-1"}, {Role::kReader, "reader"}}, form, foreign);
-  const auto second = rules.bucket_policy(
-      values("r-1"), {{Role::kRelay, "relay-2"}, {Role::kReader, "reader"}}, form, first);
+  const auto first = rules.bucket_policy(values("r1"), {{Role::kRelay, "relay-1"}, {Role::kReader, "reader"}},
+                                         form, foreign);
+  const auto second =
+      rules.bucket_policy(values("r-1"), {{Role::kRelay, "relay-2"}, {Role::kReader, "reader"}}, form, first);
   const std::string text = json::serialize(second);
   EXPECT_THAT(text, HasSubstr("\"Theirs\""));
   EXPECT_THAT(text, HasSubstr("\"relay-1\""));

@@ -23,8 +23,8 @@ TEST_F(CostTest, StorageIsBilledByGib) {
 }
 
 TEST_F(CostTest, PutsByTheLengthOfSegments) {
-  for (const auto& [seconds, dollars] :
-       {std::pair{1, 12.96}, std::pair{4, 3.24}, std::pair{10, 1.30}, std::pair{30, 0.43}, std::pair{60, 0.22}}) {
+  for (const auto& [seconds, dollars] : {std::pair{1, 12.96}, std::pair{4, 3.24}, std::pair{10, 1.30},
+                                         std::pair{30, 0.43}, std::pair{60, 0.22}}) {
     use_.segment = base::seconds(seconds);
     EXPECT_NEAR(cost_of(use_, aws_).puts, dollars, 0.005) << seconds;
   }

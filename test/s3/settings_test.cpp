@@ -9,7 +9,8 @@ namespace {
 using testing::HasSubstr;
 using testing::Not;
 
-constexpr std::string_view kHead = R"(<LifecycleConfiguration xmlns="http://s3.amazonaws.com/doc/2006-03-01/">)";
+constexpr std::string_view kHead =
+    R"(<LifecycleConfiguration xmlns="http://s3.amazonaws.com/doc/2006-03-01/">)";
 
 TEST(Settings, ALifecycleIsWhatTheApiTakes) {
   LifecycleRule expire{"miharu/r1/recordings", "home/r1/rec/"};
@@ -20,16 +21,17 @@ TEST(Settings, ALifecycleIsWhatTheApiTakes) {
   markers.delete_markers = true;
   const auto text = lifecycle_xml("", std::vector{expire, markers});
   ASSERT_TRUE(text) << text.error().text;
-  EXPECT_EQ(*text, std::string(kHead) +
-                       "<Rule><ID>miharu/r1/recordings</ID><Status>Enabled</Status>"
-                       "<Filter><Prefix>home/r1/rec/</Prefix></Filter><Expiration><Days>30</Days></Expiration>"
-                       "<NoncurrentVersionExpiration><NoncurrentDays>7</NoncurrentDays>"
-                       "</NoncurrentVersionExpiration><AbortIncompleteMultipartUpload>"
-                       "<DaysAfterInitiation>1</DaysAfterInitiation></AbortIncompleteMultipartUpload></Rule>"
-                       "<Rule><ID>miharu/markers</ID><Status>Enabled</Status>"
-                       "<Filter><Prefix>home/</Prefix></Filter>"
-                       "<Expiration><ExpiredObjectDeleteMarker>true</ExpiredObjectDeleteMarker></Expiration>"
-                       "</Rule></LifecycleConfiguration>");
+  EXPECT_EQ(*text,
+            std::string(kHead) +
+                "<Rule><ID>miharu/r1/recordings</ID><Status>Enabled</Status>"
+                "<Filter><Prefix>home/r1/rec/</Prefix></Filter><Expiration><Days>30</Days></Expiration>"
+                "<NoncurrentVersionExpiration><NoncurrentDays>7</NoncurrentDays>"
+                "</NoncurrentVersionExpiration><AbortIncompleteMultipartUpload>"
+                "<DaysAfterInitiation>1</DaysAfterInitiation></AbortIncompleteMultipartUpload></Rule>"
+                "<Rule><ID>miharu/markers</ID><Status>Enabled</Status>"
+                "<Filter><Prefix>home/</Prefix></Filter>"
+                "<Expiration><ExpiredObjectDeleteMarker>true</ExpiredObjectDeleteMarker></Expiration>"
+                "</Rule></LifecycleConfiguration>");
 }
 
 TEST(Settings, RulesOfOthersStayAndOursAreReplaced) {
@@ -57,8 +59,8 @@ TEST(Settings, WhatIsNoSuchSettingIsLeftAlone) {
 
 TEST(Settings, CorsIsWhatTheApiTakes) {
   const CorsRule rule{"miharu", {"https://a"}, {"GET", "HEAD"}, {"range"}, {"ETag"}, 3000};
-  const auto text =
-      cors_xml("<CORSConfiguration><CORSRule><ID>other</ID></CORSRule></CORSConfiguration>", std::vector{rule});
+  const auto text = cors_xml("<CORSConfiguration><CORSRule><ID>other</ID></CORSRule></CORSConfiguration>",
+                             std::vector{rule});
   ASSERT_TRUE(text) << text.error().text;
   EXPECT_EQ(*text,
             "<CORSConfiguration><CORSRule><ID>other</ID></CORSRule><CORSRule><ID>miharu</ID>"
