@@ -1,12 +1,14 @@
 """What deploy/ holds: the CloudFormation template is well formed and says what the program says; the units and the commands of the
 self-hosted README work as they stand there."""
 import functools
+import importlib
 import json
 import os
 import pathlib
 import re
 import shutil
 import subprocess
+import sys
 
 import pytest
 
@@ -85,6 +87,19 @@ def test_what_the_design_asks_of_the_template(template):
         assert template["Parameters"][name]["NoEcho"] is True
     assert "AWS::IAM::AccessKey" not in {each["Type"] for each in resources.values()}
     assert "Key" not in json.dumps(template["Outputs"])
+
+
+def test_cloudtest_gives_the_template_what_it_asks_for(template, tmp_path):
+    """As far as that goes without an account."""
+    sys.path.insert(0, str(ROOT / "tools/dev"))
+    cloudtest = importlib.import_module("cloudtest")
+    given = cloudtest.parameters_of("miharu-cloudtest-00", "a@example.com", tmp_path)
+    asked = template["Parameters"]
+    assert {name for name, about in asked.items() if "Default" not in about} <= set(given) <= set(asked)
+    for name, value in given.items():
+        assert re.fullmatch(asked[name].get("AllowedPattern", "(?s).*"), value), name
+    (tmp_path / "template.yaml").write_text(cloudtest.packaged_template("s3://bucket/function.zip"), encoding="utf-8")
+    assert lint(tmp_path / "template.yaml").returncode == 0
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
