@@ -91,6 +91,8 @@ void StoreSite::add_refusals() {
   refuse("GET", "/hls/{camera}/live.m3u8", live);
   refuse("GET", "/hls/{camera}/init/{file}", live);
   for (const std::string_view method : {"GET", "DELETE"}) refuse(method, "/api/v1/sessions/{rest*}", live);
+  refuse("GET", "/api/v1/cost",
+         "what the cameras send is known at the recorder: use miharu cost, or ask `miharu run`");
   refuse("GET", "/api/v1/events", "ask for the timeline instead: this server does not learn of changes");
   refuse(
       "GET", "/api/v1/cameras/{camera}/export.mp4",

@@ -49,6 +49,9 @@ addressing = "auto"
 #credentials_file = "cloud.credentials"
 # The most of the uplink that copying may use (bit/s kbit/s Mbit/s Gbit/s).
 #bandwidth = "20Mbit/s"
+# How long recordings are kept in the bucket, in whole days. This machine's key cannot delete: `miharu cloud init` makes rules
+# of it for the store, and `miharu prune` deletes on stores that have none.
+#keep = "30d"
 
 [record]
 # Length of an object: 5s to 120s. It ends at the next key frame. Shorter ones lose less in a crash and cost more requests.
@@ -89,6 +92,8 @@ addresses = []
 #on_demand = false
 # As in [store], for this camera alone; free is for the whole store only.
 #keep = { age = "30d", bytes = "50GB" }
+# In place of keep in [cloud], for this camera alone.
+#cloud_keep = "90d"
 )toml";
 }
 

@@ -33,6 +33,7 @@ class BucketStore final : public ObjectStore {
   base::Status put(std::string_view key, base::ByteView bytes) override;
   base::Status replace(std::string_view key, base::ByteView bytes) override;
   base::Status remove(std::string_view key) override;
+  [[nodiscard]] bool is_bucket() const override { return true; }
 
  private:
   // One client for as long as it lives.

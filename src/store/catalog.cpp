@@ -122,6 +122,8 @@ std::vector<std::string> cameras_in(std::string_view folder, const Listing& list
 
 class Catalog::Impl {
  public:
+  [[nodiscard]] bool is_in_bucket() const { return store_.is_bucket(); }
+
   Impl(ObjectStore& store, const GrowingObjects* growing, const base::Clock& clock, std::string root)
       : store_(store), growing_(growing), clock_(clock), root_(std::move(root)) {}
 
@@ -397,6 +399,10 @@ base::Result<CatalogEntryPtr> Catalog::newest(std::string_view camera) {
 }
 HourCounts Catalog::counts() const {
   return impl_->counts();
+}
+
+bool Catalog::is_in_bucket() const {
+  return impl_->is_in_bucket();
 }
 
 }  // namespace miharu::store

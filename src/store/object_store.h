@@ -65,6 +65,8 @@ class ObjectStore {
   // Creates or replaces, all or nothing: lists of users and tokens, never a recording.
   virtual base::Status replace(std::string_view key, base::ByteView bytes) = 0;
   virtual base::Status remove(std::string_view key) = 0;
+  // A bucket, and not this machine's disk.
+  [[nodiscard]] virtual bool is_bucket() const { return false; }
 };
 
 }  // namespace miharu::store

@@ -123,6 +123,14 @@ base::Result<Relays::Known> Relays::relays() {
   return known_;
 }
 
+base::Result<std::vector<std::string>> Relays::roots() {
+  const auto known = relays();
+  if (!known) return tl::unexpected(known.error());
+  std::vector<std::string> found;
+  for (const auto& [root, relay] : *known) found.push_back(root);
+  return found;
+}
+
 base::Result<std::vector<std::shared_ptr<Catalog>>> Relays::of(std::string_view camera) {
   const auto known = relays();
   if (!known) return tl::unexpected(known.error());

@@ -30,6 +30,9 @@ class Relays final : public Footage {
   base::Result<CatalogEntryPtr> oldest(std::string_view camera) override;
   base::Result<CatalogEntryPtr> newest(std::string_view camera) override;
   [[nodiscard]] HourCounts counts() const;
+  [[nodiscard]] bool is_in_bucket() const override { return store_.is_bucket(); }
+  // Where the recorders have their rec/: "" or "r1/".
+  base::Result<std::vector<std::string>> roots();
 
  private:
   struct Relay {

@@ -234,6 +234,44 @@ base::Result<uint64_t> UploadLog::reconcile(const std::string& camera,
   return new_ones;
 }
 
+base::Status UploadLog::erase(const std::string& camera, base::UtcTime from, base::UtcTime to) {
+  const std::lock_guard lock(mutex_);
+  return guarded(kWhat, [&] {
+    const auto bound = [&](const char* text) {
+      auto statement = std::make_unique<SQLite::Statement>(*database_, text);
+      statement->bind(1, camera);
+      statement->bind(2, base::to_unix_ms(from));
+      statement->bind(3, base::to_unix_ms(to));
+      return statement;
+    };
+    SQLite::Transaction transaction(*database_);
+    Count gone;
+    const auto remove = bound(
+        "DELETE FROM uploads WHERE camera = ?1 AND start_ms >= ?2 AND end_ms <= ?3 RETURNING state, bytes");
+    while (remove->executeStep()) {
+      if (remove->getColumn(0).getInt() != kRecorded) continue;
+      gone.objects += 1;
+      gone.bytes += static_cast<uint64_t>(remove->getColumn(1).getInt64());
+    }
+    // What is left of a row on either side keeps its share of the bytes.
+    bound(
+        "INSERT INTO uploads_gone SELECT camera, ?3, end_ms, bytes * (end_ms - ?3) / (end_ms - start_ms), "
+        "objects, 0, reason FROM uploads_gone WHERE camera = ?1 AND lost = 0 AND start_ms < ?3 AND end_ms > "
+        "?3")
+        ->exec();
+    bound(
+        "UPDATE uploads_gone SET bytes = bytes * (?2 - start_ms) / (end_ms - start_ms), end_ms = ?2 WHERE "
+        "camera = ?1 AND lost = 0 AND start_ms < ?2 AND end_ms > ?2 AND start_ms < ?3")
+        ->exec();
+    bound("DELETE FROM uploads_gone WHERE camera = ?1 AND lost = 0 AND start_ms >= ?2 AND end_ms <= ?3")
+        ->exec();
+    transaction.commit();
+    Count& count = pending_[camera];
+    count.objects -= gone.objects;
+    count.bytes -= gone.bytes;
+  });
+}
+
 base::Result<std::vector<std::string>> UploadLog::cameras() const {
   const std::lock_guard lock(mutex_);
   return guarded(kWhat, [&] {

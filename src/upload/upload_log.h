@@ -75,6 +75,8 @@ class UploadLog final : public record::SecondCopy {
   using Take = std::function<base::Status(std::span<const store::ObjectName>)>;
   base::Result<uint64_t> reconcile(const std::string& camera,
                                    const std::function<base::Status(const Take&)>& walk);
+  // Somebody deleted what lies in [from, to), on the disk and in the bucket: nothing is known of it any more.
+  base::Status erase(const std::string& camera, base::UtcTime from, base::UtcTime to);
   [[nodiscard]] base::Result<std::vector<std::string>> cameras() const;
 
   // Of objects that overlap [from, to), by start; neighbours that were evicted or lost are one.

@@ -42,6 +42,8 @@ export const text = {
     off: 'off',
     stored: 'recording',
   } satisfies Record<CameraState, string>,
+  safeUntil: (time: string): string => `safe off-site up to ${time}`,
+  lateUntil: (time: string, behind: string): string => `safe off-site only up to ${time} (${behind} behind)`,
   liveState: (state: LiveState, delay_ms: number | null): string => {
     switch (state.kind) {
       case 'connecting':
