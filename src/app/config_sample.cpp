@@ -49,6 +49,9 @@ addressing = "auto"
 #credentials_file = "cloud.credentials"
 # The most of the uplink that copying may use (bit/s kbit/s Mbit/s Gbit/s).
 #bandwidth = "20Mbit/s"
+# Live pictures go through the bucket while somebody asks for them there, before everything else that is copied. false: never.
+# "2Mbit/s": no more than this of the bandwidth, and pictures are left out where that is too little.
+live = true
 
 [record]
 # Length of an object: 5s to 120s. It ends at the next key frame. Shorter ones lose less in a crash and cost more requests.

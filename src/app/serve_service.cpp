@@ -26,6 +26,7 @@ ServeService::ServeService(net::EventLoop& control, ServeOptions options, store:
       clock_(clock),
       footage_(store, clock),
       playlists_(footage_, clock),
+      wishes_(store, footage_, clock),
       access_(store, clock) {}
 
 ServeService::~ServeService() {
@@ -125,6 +126,19 @@ void ServeService::add_camera_routes() {
   }
   add_media("/media/rec/{camera}/{rest*}");
   add_media("/media/{relay}/rec/{camera}/{rest*}");
+  add_live_routes();
+}
+
+void ServeService::add_live_routes() {
+  router_->add("POST", "/api/v1/cameras/{camera}/live", Need::now(Right::kLive),
+               [this](const RequestContext& context, const Exchange& exchange) {
+                 exchange->respond(wishes_.respond(std::string(context.param("camera"))));
+               });
+  router_->add("GET", "/media/{relay}/live/{camera}/{session}/{file}", Need::now(Right::kLive),
+               [this](const RequestContext& context, const Exchange& exchange) {
+                 exchange->respond(wishes_.file(context.param("relay"), context.param("camera"),
+                                                context.param("session"), context.param("file")));
+               });
 }
 
 void ServeService::add_media(const std::string& pattern) {
@@ -151,7 +165,8 @@ void ServeService::add_refusals() {
                  });
   };
   const std::string live =
-      "live view is at the recorder: this server has the recording only; open the page of `miharu run`";
+      "live view is at the recorder: open the page of `miharu run`, or ask it for pictures through the bucket by "
+      "POST /api/v1/cameras/CAMERA/live";
   for (const std::string_view method : {"POST", "OPTIONS", "PATCH", "DELETE"})
     refuse(method, "/whep/{rest*}", live);
   refuse("POST", "/offer", live);
@@ -173,6 +188,7 @@ void ServeService::add_refusals() {
 base::Result<std::string> ServeService::cameras_json(const Access& access) {
   const auto names = footage_.cameras();
   if (!names) return tl::unexpected(names.error());
+  const bool in_bucket = dynamic_cast<store::DirectoryStore*>(&store_) == nullptr;
   boost::json::object root;
   boost::json::array& list = root["cameras"].emplace_array();
   for (const std::string& name : *names) {
@@ -182,6 +198,7 @@ base::Result<std::string> ServeService::cameras_json(const Access& access) {
     boost::json::object camera;
     camera["name"] = name;
     camera["state"] = "stored";
+    camera["live"] = in_bucket && api::may_at_some_time(access, name, Right::kLive);
     camera["codecs"] = boost::json::array();
     camera["width"] = 0;
     camera["height"] = 0;

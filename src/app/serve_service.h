@@ -9,6 +9,7 @@
 #include <boost/asio/thread_pool.hpp>
 
 #include "api/auth/auth.h"
+#include "api/live_wishes.h"
 #include "api/playlists.h"
 #include "api/router.h"
 #include "app/config.h"
@@ -47,6 +48,7 @@ class ServeService {
   void add_refusals();
   void handle(net::HttpRequest request, const std::shared_ptr<net::HttpExchange>& exchange);
   void add_media(const std::string& pattern);
+  void add_live_routes();
   base::Result<std::string> cameras_json(const api::Access& access);
 
   net::EventLoop& control_;
@@ -55,6 +57,7 @@ class ServeService {
   const base::Clock& clock_;
   store::Relays footage_;
   api::Playlists playlists_;
+  api::LiveWishes wishes_;
   api::StoreAccess access_;
   std::unique_ptr<api::Auth> auth_;
   std::unique_ptr<api::Router> router_;

@@ -30,6 +30,7 @@ net::HttpClientRequest RequestMaker::sign(Plan plan, base::UtcTime time) const {
 net::HttpClientRequest RequestMaker::put_head(std::string_view key, const std::string& payload,
                                               const PutOptions& options, base::UtcTime time) const {
   Plan plan{"PUT", bucket_.path_of(key), {}, {{"content-type", options.content_type}}, payload};
+  if (!options.cache_control.empty()) plan.headers.emplace_back("cache-control", options.cache_control);
   if (!options.if_match.empty()) {
     plan.headers.emplace_back("if-match", options.if_match);
   } else if (options.create_only) {

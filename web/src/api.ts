@@ -13,6 +13,8 @@ export interface Camera {
   readonly last_error: string | null;
   /** RFC 3339. */
   readonly recorded_until: string | null;
+  /** Of a stored one: its recorder can be asked for live pictures. */
+  readonly live?: boolean;
 }
 
 export interface Span {
