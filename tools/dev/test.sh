@@ -90,8 +90,9 @@ kind_browser() {
     skip "test/browser has no tests yet"
     return
   fi
-  program && web_packages && build_targets release make_recording || return 1
-  MIHARU_MAKE_RECORDING=$PWD/build/release/test/tools/make_recording MIHARU_SCREENSHOTS=$PWD/$logs \
+  local python
+  program && web_packages && build_targets release make_recording && python=$(python_for_tests) || return 1
+  MIHARU_PYTHON=$python MIHARU_MAKE_RECORDING=$PWD/build/release/test/tools/make_recording MIHARU_SCREENSHOTS=$PWD/$logs \
     timeout 1200 node --test --test-reporter=tap --test-concurrency=1 "${files[@]}" | tee "$report"
   return "${PIPESTATUS[0]}"
 }

@@ -276,6 +276,7 @@ class App {
     const camera = this.camera();
     if (status.recorder !== undefined) this.showRecorder(status.recorder, status.problem ?? '');
     else if (!camera || camera.state === 'recording') this.showMessage(text.connectingLive);
+    else if (camera.state === 'stored') this.showMessage(text.recorderSilent, text.retrying);
     else if (camera.state === 'off') this.showMessage(text.off, camera.last_error ?? '');
     else this.showMessage(text.offline, [camera.last_error ?? '', text.retrying].join('\n').trim());
   }

@@ -69,6 +69,8 @@ export const text = {
   } satisfies Record<Waiting, string>,
   askingRecorder: 'Asking the recorder for live pictures…',
   askingDetail: 'This takes up to 13 seconds when nobody watched for a while.',
+  noNewPictures: 'no new pictures',
+  recorderSilent: 'No new pictures come from the recorder.',
   recorderHasNone: 'The recorder answers, but its camera sends no pictures.',
   recorderAway: 'The recorder does not answer.',
   recorderAwayDetail: (until: string | null): string =>

@@ -294,7 +294,8 @@ export class MiharuPlayer extends HTMLElement {
 
   private showState(): void {
     this.wallClock();
-    const said = text.liveState(this.current, this.delay_ms());
+    const silent = this.current.kind === 'away' && this.hasAttribute('bucket');
+    const said = silent ? text.noNewPictures : text.liveState(this.current, this.delay_ms());
     if (this.stateLabel.textContent !== said) this.stateLabel.textContent = said;
     this.stateLabel.dataset['kind'] = this.current.kind;
     this.root.querySelector('.bar')?.classList.toggle('live', this.current.kind === 'live');
