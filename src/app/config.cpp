@@ -227,6 +227,11 @@ class Loader {
     section.path("credentials_file", cloud.credentials_file);
     section.text("bandwidth", parsed(parse_bandwidth, cloud.bandwidth_bits_per_second));
     section.text("keep", parsed(parse_age, cloud.keep));
+    if (const toml::node* live = section.node("live"); live != nullptr && live->is_string()) {
+      section.text("live", parsed(parse_bandwidth, cloud.live_bits_per_second));
+    } else {
+      section.boolean("live", cloud.live);
+    }
     section.finish();
   }
 

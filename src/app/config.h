@@ -94,6 +94,8 @@ struct Config {
     std::filesystem::path credentials_file;        // mode 0600; empty: the environment or the AWS files
     uint64_t bandwidth_bits_per_second = 0;        // 0: no cap
     std::optional<std::chrono::nanoseconds> keep;  // what `cloud init` and `prune` keep there
+    bool live = true;                              // live pictures through the bucket
+    uint64_t live_bits_per_second = 0;             // of them; 0: no cap of their own
     [[nodiscard]] bool enabled() const { return !url.empty(); }
   } cloud;
   struct Record {

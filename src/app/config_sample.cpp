@@ -52,6 +52,9 @@ addressing = "auto"
 # How long recordings are kept in the bucket, in whole days. This machine's key cannot delete: `miharu cloud init` makes rules
 # of it for the store, and `miharu prune` deletes on stores that have none.
 #keep = "30d"
+# Live pictures go through the bucket while somebody asks for them there, before everything else that is copied. false: never.
+# "2Mbit/s": no more than this of the bandwidth, and pictures are left out where that is too little.
+live = true
 
 [record]
 # Length of an object: 5s to 120s. It ends at the next key frame. Shorter ones lose less in a crash and cost more requests.

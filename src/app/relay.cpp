@@ -24,6 +24,8 @@ constexpr size_t kCamerasAThread = 16;
 // Newest footage is to be in the bucket soon after the link is back: attempts are short.
 constexpr std::chrono::milliseconds kUploadConnect{5'000};
 constexpr std::chrono::milliseconds kUploadConsent{1'000};
+// A live picture that does not get through is soon an old one.
+constexpr std::chrono::milliseconds kLiveStall{8'000};
 
 record::RetentionOptions retention_options(const Config& config) {
   record::RetentionOptions options;
@@ -123,7 +125,10 @@ base::Status Relay::start() {
   if (auto live = start_live(); !live) return live;
   web_ = std::make_unique<WebService>(*control_loop_, config_, data_, *store_, *catalog_, *index_, *gaps_,
                                       *this, uploads_.get());
-  index_->set_on_change([this](const std::string& camera) { web_->recording_changed(camera); });
+  index_->set_on_change([this](const std::string& camera) {
+    web_->recording_changed(camera);
+    if (publisher_) publisher_->changed(camera);
+  });
   auto password = web_->open();
   if (!password) return tl::unexpected(password.error());
   first_password_ = std::move(*password);
@@ -133,6 +138,7 @@ base::Status Relay::start() {
   for (const auto& camera : cameras_) camera->start();
   retention_->start();
   if (uploader_) uploader_->start();
+  if (publisher_) publisher_->start();
   return {};
 }
 
@@ -167,8 +173,18 @@ base::Status Relay::open_cloud() {
       done(stands.value_or(false));
     });
   };
+  upload::LiveOptions live{options->bucket, options->credentials, options->http, options->relay,
+                           config_.cloud.live_bits_per_second};
+  live.http.stall = kLiveStall;
   uploader_ = std::make_unique<upload::Uploader>(
       std::move(*options), upload::UploaderEnvironment{*store_, *uploads_, clock, std::move(accept)});
+  if (config_.cloud.live) {
+    const upload::Uploader::Line line = uploader_->line();
+    publisher_ = std::make_unique<upload::LivePublisher>(
+        std::move(live),
+        upload::LiveEnvironment{line.loop, line.pacer, line.gate, *index_, clock,
+                                [this](const std::string& camera) { return has(camera); }});
+  }
   provisional_->set_on_moved(
       [this](const std::string& camera, const store::ObjectName& name) { uploader_->added(camera, name); });
   return {};
@@ -288,6 +304,7 @@ void Relay::stop() {
   // The control thread may still hold a callback of the web service: it ends first.
   if (control_loop_) control_loop_->stop();
   for (const auto& thread : media_) thread->loop.stop();
+  if (publisher_) publisher_->stop();
   if (uploader_) uploader_->stop();
   if (disk_loop_) disk_loop_->stop();
   web_.reset();  // the disk thread tells it of parts

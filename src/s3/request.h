@@ -19,7 +19,7 @@ struct PutOptions {
   bool create_only = true;
   std::string if_match;  // an ETag: replace this version alone
   std::string content_type = "application/octet-stream";
-  std::string cache_control{};  // empty: none
+  std::string cache_control{};  // for who reads it, kept by the store
   bool expect_continue = false;
 };
 

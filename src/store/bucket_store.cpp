@@ -114,6 +114,34 @@ base::Status BucketStore::replace(std::string_view key, base::ByteView bytes) {
   return {};
 }
 
+base::Result<VersionedText> BucketStore::get_versioned(std::string_view key, uint64_t limit_bytes) {
+  Turn client(*this);
+  const auto got = client->ask([&](base::UtcTime time) {
+    auto request = client->requests().get(key, 0, 0, time);
+    request.max_body_bytes = limit_bytes;
+    return request;
+  });
+  if (!got) {
+    if (got.error().fault == s3::Fault::kNoKey) return VersionedText{{}, {}, got.error().date};
+    return tl::unexpected(error_of(got.error()));
+  }
+  return VersionedText{got->body, std::string(got->header("etag")), s3::parse_http_date(got->header("date"))};
+}
+
+base::Status BucketStore::replace_version(std::string_view key, std::string_view text,
+                                          const std::string& version) {
+  Turn client(*this);
+  s3::PutOptions options;
+  options.if_match = version;
+  options.content_type = "application/json";
+  options.cache_control = "no-cache";
+  // Not put(): an attempt that was not answered may have won the race or lost it, and only reading tells.
+  const auto done = client->ask(
+      [&](base::UtcTime time) { return client->requests().put(key, std::string(text), options, time); });
+  if (!done) return tl::unexpected(error_of(done.error()));
+  return {};
+}
+
 base::Status BucketStore::remove(std::string_view key) {
   Turn client(*this);
   auto done = client->remove(key);

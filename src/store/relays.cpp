@@ -131,12 +131,14 @@ base::Result<std::vector<std::string>> Relays::roots() {
   return found;
 }
 
-base::Result<std::vector<std::shared_ptr<Catalog>>> Relays::of(std::string_view camera) {
+base::Result<std::vector<std::pair<std::string, std::shared_ptr<Catalog>>>> Relays::of(
+    std::string_view camera) {
   const auto known = relays();
   if (!known) return tl::unexpected(known.error());
-  std::vector<std::shared_ptr<Catalog>> catalogs;
+  std::vector<std::pair<std::string, std::shared_ptr<Catalog>>> catalogs;
   for (const auto& [root, relay] : *known) {
-    if (std::ranges::find(relay.cameras, camera) != relay.cameras.end()) catalogs.push_back(relay.catalog);
+    if (std::ranges::find(relay.cameras, camera) != relay.cameras.end())
+      catalogs.emplace_back(root, relay.catalog);
   }
   return catalogs;
 }
@@ -157,7 +159,7 @@ base::Result<CatalogResult> Relays::find_in_all(Find which, std::string_view cam
   const auto catalogs = of(camera);
   if (!catalogs) return tl::unexpected(catalogs.error());
   std::vector<CatalogResult> results;
-  for (const auto& catalog : *catalogs) {
+  for (const auto& [root, catalog] : *catalogs) {
     auto found = ((*catalog).*which)(camera, from, to);
     if (!found) return found;
     for (CatalogResult& each : by_recorder(std::move(*found))) results.push_back(std::move(each));
@@ -186,7 +188,7 @@ base::Result<CatalogEntryPtr> Relays::oldest(std::string_view camera) {
   const auto catalogs = of(camera);
   if (!catalogs) return tl::unexpected(catalogs.error());
   CatalogEntryPtr first;
-  for (const auto& catalog : *catalogs) {
+  for (const auto& [root, catalog] : *catalogs) {
     auto entry = catalog->oldest(camera);
     if (!entry) return entry;
     if (*entry && (!first || (*entry)->name.start < first->name.start)) first = std::move(*entry);
@@ -194,16 +196,26 @@ base::Result<CatalogEntryPtr> Relays::oldest(std::string_view camera) {
   return first;
 }
 
-base::Result<CatalogEntryPtr> Relays::newest(std::string_view camera) {
+base::Result<Relays::Latest> Relays::latest(std::string_view camera) {
   const auto catalogs = of(camera);
   if (!catalogs) return tl::unexpected(catalogs.error());
-  CatalogEntryPtr last;
-  for (const auto& catalog : *catalogs) {
+  Latest last;
+  for (const auto& [root, catalog] : *catalogs) {
     auto entry = catalog->newest(camera);
-    if (!entry) return entry;
-    if (*entry && (!last || (*entry)->name.start > last->name.start)) last = std::move(*entry);
+    if (!entry) return tl::unexpected(std::move(entry.error()));
+    if (*entry && (!last.entry || (*entry)->name.start > last.entry->name.start))
+      last = {root, std::move(*entry)};
   }
+  if (!last.entry)
+    return base::fail(base::Errc::kNotFound, "nothing is recorded of camera " + std::string(camera));
   return last;
+}
+
+base::Result<CatalogEntryPtr> Relays::newest(std::string_view camera) {
+  auto last = latest(camera);
+  if (last) return std::move(last->entry);
+  if (last.error().code == base::Errc::kNotFound) return CatalogEntryPtr();
+  return tl::unexpected(std::move(last.error()));
 }
 
 }  // namespace miharu::store

@@ -34,6 +34,13 @@ class Relays final : public Footage {
   // Where the recorders have their rec/: "" or "r1/".
   base::Result<std::vector<std::string>> roots();
 
+  // The recorder whose object of `camera` is the newest. The root is "" or "r1/"; kNotFound: nobody has any.
+  struct Latest {
+    std::string root;
+    CatalogEntryPtr entry;
+  };
+  base::Result<Latest> latest(std::string_view camera);
+
  private:
   struct Relay {
     std::shared_ptr<Catalog> catalog;
@@ -41,8 +48,8 @@ class Relays final : public Footage {
   };
   using Known = std::map<std::string, Relay>;  // by root: "" or "r1/"
   base::Result<Known> relays();
-  // Catalogs of the recorders that have the camera.
-  base::Result<std::vector<std::shared_ptr<Catalog>>> of(std::string_view camera);
+  // Those that have the camera, with their catalogs.
+  base::Result<std::vector<std::pair<std::string, std::shared_ptr<Catalog>>>> of(std::string_view camera);
   using Find = base::Result<CatalogResult> (Catalog::*)(std::string_view, base::UtcTime, base::UtcTime);
   base::Result<CatalogResult> find_in_all(Find which, std::string_view camera, base::UtcTime from,
                                           base::UtcTime to);

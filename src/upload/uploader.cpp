@@ -63,6 +63,7 @@ Uploader::Uploader(UploaderOptions options, const UploaderEnvironment& environme
       clock_timer_(loop_.context()),
       clock_backoff_(kFirstPause, options_.longest_pause, seed_of(this, 0)) {
   options_.http.pacer = &pacer_;
+  options_.http.gate = &gate_;
 }
 
 Uploader::~Uploader() {

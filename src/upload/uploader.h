@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "net/event_loop.h"
 #include "net/http_client.h"
+#include "net/send_gate.h"
 #include "s3/failure.h"
 #include "s3/request.h"
 #include "store/directory_store.h"
@@ -89,6 +90,15 @@ class Uploader {
   void added(const std::string& camera, const store::ObjectName& name);
   [[nodiscard]] UploadStatus status() const;  // any thread; asks the log
 
+  // For who sends what is more urgent over the same line: while the gate is closed, objects wait. Loop, pacer and
+  // gate are those of the uploader's thread, which runs from start() to stop().
+  struct Line {
+    net::EventLoop& loop;
+    net::Pacer& pacer;
+    net::SendGate& gate;
+  };
+  [[nodiscard]] Line line() { return {loop_, pacer_, gate_}; }
+
  private:
   using ObjectId = std::pair<std::string, uint64_t>;  // camera, seq
   // A connection, and what it does.
@@ -140,6 +150,7 @@ class Uploader {
   s3::RequestMaker requests_;
   net::EventLoop loop_{"upload"};
   net::Pacer pacer_;
+  net::SendGate gate_;
 
   // On the loop's thread.
   std::vector<std::unique_ptr<Slot>> slots_;

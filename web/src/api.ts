@@ -15,6 +15,8 @@ export interface Camera {
   readonly recorded_until: string | null;
   /** Unix milliseconds: all that was recorded before is in the bucket. None without a bucket. */
   readonly safe_until_ms?: number | null;
+  /** Of a stored one: its recorder can be asked for live pictures. */
+  readonly live?: boolean;
 }
 
 export interface Span {
