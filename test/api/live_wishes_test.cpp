@@ -101,13 +101,15 @@ class LiveWishesTest : public testing::Test {
   std::string wish(LiveWishes& by) {
     const auto answer = by.wish("front");
     EXPECT_TRUE(answer) << answer.error().text;
-    return answer ? answer->playlist : "";
+    return answer ? answer->folder : "";
   }
 
   VersionedStore store_;
   test::ManualClock clock_{kNow + std::chrono::hours(5)};  // of the server, which is wrong
   store::Relays footage_{store_, clock_};
-  LiveWishes wishes_{store_, footage_, clock_};
+  MediaDelivery delivery_;
+  Access access_;
+  LiveWishes wishes_{store_, footage_, clock_, delivery_};
 };
 
 TEST_F(LiveWishesTest, TheRecorderWithTheNewestIsAsked) {
@@ -117,23 +119,23 @@ TEST_F(LiveWishesTest, TheRecorderWithTheNewestIsAsked) {
   ASSERT_EQ(there.size(), 1U);
   EXPECT_EQ(there[0].camera, "front");
   EXPECT_EQ(there[0].until, kNow + LiveWishes::kHolds);
-  EXPECT_EQ(answer->playlist, "r1/live/front/" + there[0].session + "/live.m3u8");
+  EXPECT_EQ(answer->folder, "r1/live/front/" + there[0].session + "/");
   EXPECT_EQ(answer->recorded_until, kNow - seconds(36));
 }
 
 TEST_F(LiveWishesTest, AWishThatIsRepeatedGoesOn) {
-  const std::string playlist = wish(wishes_);
+  const std::string folder = wish(wishes_);
   const int version = store_.version;
   at(seconds(5));
-  EXPECT_EQ(wish(wishes_), playlist);
+  EXPECT_EQ(wish(wishes_), folder);
   EXPECT_EQ(store_.version, version);  // fresh enough
   at(seconds(10));
-  LiveWishes other(store_, footage_, clock_);
-  EXPECT_EQ(wish(other), playlist);
+  LiveWishes other(store_, footage_, clock_, delivery_);
+  EXPECT_EQ(wish(other), folder);
   EXPECT_EQ(store_.wishes()[0].until, kNow + seconds(32));
   // It ended: the recorder may have ended the playlist.
   at(seconds(33));
-  EXPECT_NE(wish(wishes_), playlist);
+  EXPECT_NE(wish(wishes_), folder);
   EXPECT_EQ(store_.wishes().size(), 1U);
 }
 
@@ -164,15 +166,15 @@ TEST_F(LiveWishesTest, NoWishesYetOrWhatIsNone) {
 
 TEST_F(LiveWishesTest, SeveralAtOnceAgree) {
   std::vector<std::thread> threads;
-  std::vector<std::string> playlists(4);
-  for (size_t i = 0; i < playlists.size(); ++i) {
+  std::vector<std::string> folders(4);
+  for (size_t i = 0; i < folders.size(); ++i) {
     threads.emplace_back([&, i] {
-      LiveWishes mine(store_, footage_, clock_);
-      for (int k = 0; k < 20; ++k) playlists[i] = wish(mine);
+      LiveWishes mine(store_, footage_, clock_, delivery_);
+      for (int k = 0; k < 20; ++k) folders[i] = wish(mine);
     });
   }
   for (std::thread& each : threads) each.join();
-  for (const std::string& each : playlists) EXPECT_EQ(each, playlists[0]);
+  for (const std::string& each : folders) EXPECT_EQ(each, folders[0]);
 }
 
 TEST_F(LiveWishesTest, ListingsAreSpared) {
@@ -184,14 +186,14 @@ TEST_F(LiveWishesTest, ListingsAreSpared) {
 
 TEST_F(LiveWishesTest, AnswersSayWhatToDo) {
   EXPECT_EQ(wishes_.wish("other").error().code, Errc::kNotFound);
-  EXPECT_EQ(wishes_.respond("other").status, 404U);
-  const net::HttpResponse good = wishes_.respond("front");
+  EXPECT_EQ(wishes_.respond("other", access_).status, 404U);
+  const net::HttpResponse good = wishes_.respond("front", access_);
   EXPECT_EQ(good.status, 200U);
   EXPECT_THAT(std::get<std::string>(good.body), HasSubstr("\"playlist\":\"media/r1/live/front/s"));
   EXPECT_THAT(std::get<std::string>(good.body), HasSubstr("\"again_ms\":10000"));
   store_.may_write = false;
   at(seconds(30));
-  const net::HttpResponse refused = wishes_.respond("front");
+  const net::HttpResponse refused = wishes_.respond("front", access_);
   EXPECT_EQ(refused.status, 503U);
   EXPECT_THAT(std::get<std::string>(refused.body), HasSubstr("s3:PutObject of control/*/wanted.json"));
 }
@@ -199,7 +201,7 @@ TEST_F(LiveWishesTest, AnswersSayWhatToDo) {
 TEST_F(LiveWishesTest, AStoreOfARecorderItselfHasNone) {
   store_.objects.clear();
   store_.objects[object_key("", "front", kNow - seconds(40))] = "x";
-  EXPECT_EQ(wishes_.respond("front").status, 501U);
+  EXPECT_EQ(wishes_.respond("front", access_).status, 501U);
 }
 
 TEST_F(LiveWishesTest, Files) {

@@ -160,7 +160,8 @@ class Churn:
 
     def vanishes(self, plan):
         """Before or after it has its first picture; killed, so that it cannot say good-bye."""
-        with Player(self.server, plan.camera, self.server.all, "-audio"):
+        with Player(self.server, plan.camera, self.server.all, "-audio") as player:
+            player.answered()
             self.over.wait(plan.stays)
 
     def leaves(self, plan, restarts=False):

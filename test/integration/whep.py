@@ -105,7 +105,12 @@ class Player:
         for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
             pipe.close()
 
+    def answered(self):
+        line = self.process.stdout.readline()
+        assert line == "answered\n", self.process.stderr.read()
+
     def playing(self):
+        self.answered()
         line = self.process.stdout.readline()
         assert line.startswith("playing "), self.process.stderr.read()
         self.session = line.split()[1]

@@ -126,7 +126,7 @@ TEST_F(RelaysTest, TwoOfOneNameThatBeganTogetherAreToldApart) {
 }
 
 TEST_F(RelaysTest, TwoOfOneNameAreToldApartThoughTheirNumbersMeet) {
-  const auto run = [](uint64_t number) { return Run{number, RunReason::kRestart}; };
+  const auto run = [](uint64_t number) { return store::Run{number, RunReason::kRestart}; };
   store.add("r1/", "a", make_object(kHour, 100, 8, run(1)));
   store.add("r1/", "a", make_object(kHour + seconds(32), 108, 8, run(1)));
   store.add("r1/", "a", make_object(kHour + seconds(90), 116, 8, run(2)));  // started again

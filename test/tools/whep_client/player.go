@@ -89,6 +89,7 @@ func play(o *options) (*player, error) {
 		return nil, err
 	}
 	p.resource = resource
+	fmt.Println("answered")
 	if o.network.wanted() {
 		if answer, err = o.network.insert(answer); err != nil {
 			return nil, err
