@@ -123,17 +123,17 @@ class Cameras:
 class Miharu:
     """On its core, with open doors, on the store that is given; ready when its address answers."""
 
-    def __init__(self, program, folder, store=None, cameras=(), core=SERVER_CORE):
+    def __init__(self, program, folder, store=None, cameras=(), core=SERVER_CORE, more="", env=None):
         folder = pathlib.Path(folder)
         self.store = pathlib.Path(store or folder / "store")
         config = folder / "miharu.toml"
         lines = ['[server]', 'listen = "127.0.0.1:0"', '[auth]', 'mode = "none"', '[store]', f'path = "{self.store}"']
         for name, url in cameras:
             lines += ["[[camera]]", f'name = "{name}"', f'url = "{url}"']
-        config.write_text("\n".join(lines) + "\n")
+        config.write_text("\n".join(lines) + "\n" + more)
         began = time.monotonic()
         self.process = subprocess.Popen(on_core(core, [program, "run", "--config", config, "--data", folder / "data"]),
-                                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+                                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, **(env or {})})
         self.log = []
         while True:
             line = self.process.stdout.readline()

@@ -60,13 +60,15 @@ def pending(server):
 
 
 def versions(store):
-    """Every version of every object below the relay's folder, as (key, size)."""
+    """Every version of every object below the relay's folder, as (key, size). The server tells the last of a page again on the
+    next one: versions are known by their ids."""
     pages = store.client().get_paginator("list_object_versions").paginate(Bucket=store.bucket, Prefix=f"{store.prefix}{store.relay}/rec/")
-    found = []
+    found = {}
     for page in pages:
         assert not page.get("DeleteMarkers"), "somebody deleted"
-        found += [(each["Key"][len(store.prefix) + len(store.relay) + 1:], each["Size"]) for each in page.get("Versions", [])]
-    return found
+        for each in page.get("Versions", []):
+            found[each["VersionId"], each["Key"]] = (each["Key"][len(store.prefix) + len(store.relay) + 1:], each["Size"])
+    return list(found.values())
 
 
 def fetch(store, keys):
@@ -121,7 +123,7 @@ def out_of_order(requests, made, since, until):
     done = {each["key"]: each["ended"] for each in puts if each["status"] in (200, 412)}
     tried = collections.defaultdict(list)
     for each in puts:
-        # After an attempt without an answer the store may still be at work: the object waits for 3 s.
+        # After an attempt without an answer the object waits for 3 s.
         tried[each["key"]].append((each["at"], each["ended"] + (3 if each["done"] is None else 0)))
     near = 1.0
     starts = {key: start_of(key) for key in made}
