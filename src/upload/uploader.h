@@ -73,8 +73,8 @@ class Uploader {
   static constexpr base::seconds kMostClockStep{1};
   // An object that the store refused for itself is left alone for so long.
   static constexpr base::seconds kObjectPause{600};
-  // An object whose attempt had no answer, perhaps one of the process before this, is left alone for so long: it may
-  // be being stored, and a second one at once would be sent whole to be refused in the end.
+  // An object whose attempt had no answer, perhaps one of the process before this, is left alone for so long:
+  // it may be being stored, and a second one at once would be sent whole to be refused in the end.
   static constexpr base::seconds kUnanswered{3};
   // A camera of which no object came for so long counts no more against the bandwidth.
   static constexpr base::seconds kRateAge{300};
