@@ -145,7 +145,7 @@ class Network:
 class Miharu:
     """On its core, on the store that is given; ready when its address answers. Its doors are open on loopback only."""
 
-    def __init__(self, program, folder, store=None, cameras=(), core=SERVER_CORE, address="127.0.0.1"):
+    def __init__(self, program, folder, store=None, cameras=(), core=SERVER_CORE, address="127.0.0.1", more="", env=None):
         folder = pathlib.Path(folder)
         self.store = pathlib.Path(store or folder / "store")
         config = folder / "miharu.toml"
@@ -155,10 +155,10 @@ class Miharu:
             lines += ['[auth]', 'mode = "none"']
         for name, url in cameras:
             lines += ["[[camera]]", f'name = "{name}"', f'url = "{url}"']
-        config.write_text("\n".join(lines) + "\n")
+        config.write_text("\n".join(lines) + "\n" + more)
         began = time.monotonic()
         self.process = subprocess.Popen(on_core(core, [program, "run", "--config", config, "--data", folder / "data"]),
-                                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+                                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, **(env or {})})
         self.log = []
         while True:
             line = self.process.stdout.readline()

@@ -487,8 +487,12 @@ void HttpClient::Connection::deliver() {
 }
 
 void HttpClient::Connection::fail(base::Error error) {
+  // A file that went out whole may be being stored at this moment: when to try again is for the caller to
+  // say.
+  const bool served = body_done_ && std::holds_alternative<FileBody>(request_.body);
   close();
-  if (reused_ && !answered_ && !resent_ && error.code != Errc::kTimeout && error.code != Errc::kTruncated) {
+  if (reused_ && !answered_ && !resent_ && !served && error.code != Errc::kTimeout &&
+      error.code != Errc::kTruncated) {
     reused_ = false;
     resent_ = true;
     return resolve();

@@ -97,8 +97,8 @@ base::Status UploadLog::add(const std::string& camera, const store::ObjectName& 
   return guarded(kWhat, [&] { insert(camera, name, false); });
 }
 
-base::Result<std::vector<Pending>> UploadLog::newest(
-    size_t count, const std::function<bool(const std::string&, uint64_t)>& skip) const {
+base::Result<std::vector<Pending>> UploadLog::newest(size_t count,
+                                                     const std::function<bool(const Pending&)>& skip) const {
   const std::lock_guard lock(mutex_);
   return guarded(kWhat, [&] {
     std::vector<Pending> found;
@@ -109,7 +109,7 @@ base::Result<std::vector<Pending>> UploadLog::newest(
       Pending each{select.getColumn(0).getString(), static_cast<uint64_t>(select.getColumn(1).getInt64()),
                    select.getColumn(2).getString(), static_cast<uint64_t>(select.getColumn(3).getInt64()),
                    select.getColumn(4).getInt() != 0};
-      if (!skip(each.camera, each.seq)) found.push_back(std::move(each));
+      if (!skip(each)) found.push_back(std::move(each));
     }
     return found;
   });

@@ -63,8 +63,8 @@ class UploadLog final : public record::SecondCopy {
   // An object is on the disk; one that was renamed there meanwhile has its new name from now on.
   base::Status add(const std::string& camera, const store::ObjectName& name);
   // Up to `count` of those to be uploaded, newest first, without those that `skip` names.
-  base::Result<std::vector<Pending>> newest(
-      size_t count, const std::function<bool(const std::string& camera, uint64_t seq)>& skip) const;
+  base::Result<std::vector<Pending>> newest(size_t count,
+                                            const std::function<bool(const Pending&)>& skip) const;
   // Before an attempt: from now on the object in the bucket may be ours.
   base::Status attempt(const std::string& camera, uint64_t seq);
   // `verified` false: something of that name was there before any attempt of ours.

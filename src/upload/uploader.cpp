@@ -30,6 +30,11 @@ uint32_t seed_of(const void* object, size_t index) {
       static_cast<size_t>(std::chrono::steady_clock::now().time_since_epoch().count()));
 }
 
+// Where there was no connection nothing has been sent.
+bool may_have_arrived(const base::Error& error) {
+  return error.code != base::Errc::kRefused && error.code != base::Errc::kNotFound;
+}
+
 }  // namespace
 
 std::string_view name_of(State state) {
@@ -74,6 +79,7 @@ void Uploader::start() {
   started_ = true;
   loop_.start();
   loop_.post([this] {
+    settled_ = environment_.clock.steady() + kUnanswered;
     lower_priority();
     for (size_t i = 0; i < std::max<size_t>(1, options_.connections); ++i) {
       slots_.push_back(
@@ -271,18 +277,23 @@ void Uploader::pump() {
   if (free == 0) return;
   const base::SteadyTime now = environment_.clock.steady();
   std::erase_if(left_alone_, [now](const auto& each) { return each.second <= now; });
-  const auto objects = environment_.log.newest(free, [this](const std::string& camera, uint64_t seq) {
-    return under_way_.contains({camera, seq}) || left_alone_.contains({camera, seq});
+  const bool settled = now >= settled_;
+  bool waits = false;  // for that
+  const auto objects = environment_.log.newest(free, [&](const Pending& each) {
+    if (under_way_.contains({each.camera, each.seq}) || left_alone_.contains({each.camera, each.seq}))
+      return true;
+    waits = waits || (!settled && each.attempts > 0);
+    return !settled && each.attempts > 0;
   });
   if (!objects) {
     tell(State::kTrouble, objects.error().to_string());
     return pump_after(options_.trouble_pause);
   }
-  if (objects->empty() && under_way_.empty() && left_alone_.empty()) tell(State::kUploading, "");
-  if (!left_alone_.empty()) {
-    const auto next = std::ranges::min_element(left_alone_, {}, [](const auto& each) { return each.second; });
-    pump_after(std::chrono::ceil<std::chrono::milliseconds>(next->second - now));
-  }
+  if (objects->empty() && under_way_.empty() && left_alone_.empty() && !waits) tell(State::kUploading, "");
+  std::optional<base::SteadyTime> next;
+  if (waits) next = settled_;
+  for (const auto& [id, until] : left_alone_) next = std::min(next.value_or(until), until);
+  if (next) pump_after(std::chrono::ceil<std::chrono::milliseconds>(*next - now));
   for (const Pending& each : *objects) {
     const auto slot = std::ranges::find_if(slots_, is_free);
     if (slot == slots_.end()) return;
@@ -354,6 +365,8 @@ void Uploader::answered(Slot& slot, const base::Result<net::HttpReply>& reply) {
       // One of many that fails is nothing to tell.
       if (slot.backoff.failures() > 0) tell(State::kUnreachable, text);
       slot.wakes = failure.fault == s3::Fault::kNetwork;
+      if (!reply && may_have_arrived(reply.error()) && left_alone_.size() < kMostLeftAlone)
+        left_alone_[slot.object] = environment_.clock.steady() + kUnanswered;
       return pause(slot, slot.backoff.next());
     case s3::Fault::kSkew:
       agreed_.reset();

@@ -74,6 +74,9 @@ class Uploader {
   static constexpr base::seconds kMostClockStep{1};
   // An object that the store refused for itself is left alone for so long.
   static constexpr base::seconds kObjectPause{600};
+  // An object whose attempt had no answer, perhaps one of the process before this, is left alone for so long:
+  // it may be being stored, and a second one at once would be sent whole to be refused in the end.
+  static constexpr base::seconds kUnanswered{3};
   // A camera of which no object came for so long counts no more against the bandwidth.
   static constexpr base::seconds kRateAge{300};
 
@@ -157,6 +160,7 @@ class Uploader {
   std::set<ObjectId> under_way_;
   std::map<ObjectId, base::SteadyTime> left_alone_;
   std::map<std::string, Rate> rates_;  // by camera
+  base::SteadyTime settled_{};         // attempts of the process before this are over
   uint64_t generation_ = 1;
   boost::asio::steady_timer timer_;        // for what is left alone
   boost::asio::steady_timer clock_timer_;  // to compare clocks again

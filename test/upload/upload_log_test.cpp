@@ -37,7 +37,7 @@ class UploadLogTest : public testing::Test {
   }
   std::vector<uint64_t> newest(size_t count) {
     std::vector<uint64_t> numbers;
-    const auto found = log_->newest(count, [](const std::string&, uint64_t) { return false; });
+    const auto found = log_->newest(count, [](const Pending&) { return false; });
     for (const Pending& each : found.value()) numbers.push_back(each.seq - 100);
     return numbers;
   }
@@ -57,7 +57,7 @@ TEST_F(UploadLogTest, TheNewestOfAllCamerasComesFirst) {
   add("a", {0, 2});
   add("b", {3, 1});
   EXPECT_THAT(newest(3), ElementsAre(3, 2, 1));
-  const auto others = log_->newest(2, [](const std::string& camera, uint64_t) { return camera == "b"; });
+  const auto others = log_->newest(2, [](const Pending& each) { return each.camera == "b"; });
   ASSERT_EQ(others->size(), 2U);
   EXPECT_EQ(others->at(0).camera, "a");
   EXPECT_EQ(others->at(0).key, store::object_key("a", object(2)).value());
@@ -68,7 +68,7 @@ TEST_F(UploadLogTest, AttemptsAndStatesAreKeptOverAStart) {
   ASSERT_TRUE(log_->attempt("a", 100));
   ASSERT_TRUE(log_->uploaded("a", 101, true));
   open();
-  const auto left = log_->newest(9, [](const std::string&, uint64_t) { return false; });
+  const auto left = log_->newest(9, [](const Pending&) { return false; });
   ASSERT_EQ(left->size(), 1U);
   EXPECT_EQ(left->at(0).seq, 100U);
   EXPECT_EQ(left->at(0).attempts, 1U);
@@ -100,7 +100,7 @@ TEST_F(UploadLogTest, SafeIsWhatHasNothingWaitingBefore) {
 TEST_F(UploadLogTest, ARenamedObjectIsUploadedUnderItsNewName) {
   add("a", {0});
   ASSERT_TRUE(log_->add("a", object(0, seconds(3600))));
-  EXPECT_EQ(log_->newest(1, [](const std::string&, uint64_t) { return false; })->at(0).key,
+  EXPECT_EQ(log_->newest(1, [](const Pending&) { return false; })->at(0).key,
             store::object_key("a", object(0, seconds(3600))).value());
   EXPECT_EQ(totals("a").pending_objects, 1U);
   // Not what is in the bucket already.
@@ -144,7 +144,7 @@ TEST_F(UploadLogTest, TheDiskIsAskedForWhatTheLogDoesNotKnow) {
   EXPECT_THAT(newest(9), ElementsAre(9, 3, 2));
   EXPECT_THAT(places("a"),
               ElementsAre(Place::kEvicted, Place::kLost, Place::kLocal, Place::kLocal, Place::kLocal));
-  const auto found = log_->newest(9, [](const std::string&, uint64_t) { return false; }).value();
+  const auto found = log_->newest(9, [](const Pending&) { return false; }).value();
   EXPECT_FALSE(found[0].found);
   EXPECT_TRUE(found[1].found);
   EXPECT_FALSE(found[2].found);

@@ -9,6 +9,7 @@
 
 #include "net/http_server.h"
 #include "support/recording.h"
+#include "support/scripted_server.h"
 
 namespace miharu::upload {
 namespace {
@@ -21,8 +22,9 @@ class ShiftedClock final : public base::Clock {
  public:
   base::UtcTime utc() const override { return base::system_clock().utc() + base::seconds(shift.load()); }
   base::SteadyTime steady() const override { return base::system_clock().steady(); }
-  bool synchronised() const override { return false; }
+  bool synchronised() const override { return vouched; }
   std::atomic<int64_t> shift{0};
+  std::atomic<bool> vouched{false};
 };
 
 // Answers as a store does: what real ones make of the requests is for the integration tests.
@@ -226,6 +228,65 @@ TEST_F(UploaderTest, WhatArrivedWithoutAnAnswerIsOurs) {
   EXPECT_EQ(server.puts().size(), 6U);
   expect_all(server);
   for (const auto& put : server.puts()) EXPECT_TRUE(put.expects);
+}
+
+TEST_F(UploaderTest, AnObjectWithoutAnAnswerWaitsWhileOthersGoOn) {
+  record(2);
+  const auto entries = recorded_.entries();
+  std::vector<std::string> order;
+  const auto serve = [&order](test::Peer& peer, bool answers) {
+    const std::string head = peer.head();
+    if (head.empty()) return false;
+    if (head.starts_with("PUT ")) {
+      order.push_back(head.substr(13, head.find(' ', 4) - 13));  // behind "PUT /footage/"
+      // It goes out whole, as over a line that is cut right then.
+      const size_t at = head.find("Content-Length: ") + 16;
+      if (head.find("Expect: ") != std::string::npos) peer.say("HTTP/1.1 100 Continue\r\n\r\n");
+      peer.bytes(std::stoul(head.substr(at, head.find('\r', at) - at)));
+      if (!answers) return false;
+      peer.say("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    } else {
+      peer.say("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
+    }
+    return true;
+  };
+  test::Scripted server({[&](test::Peer& peer) {
+                           serve(peer, true);  // the clock is compared
+                           serve(peer, false);
+                         },
+                         [&](test::Peer& peer) {
+                           while (serve(peer, true)) continue;
+                         }});
+  UploaderOptions options;
+  options.bucket =
+      s3::make_bucket("s3://footage/home", "http://127.0.0.1:" + std::to_string(server.port()), "").value();
+  options.credentials = {"key", base::Secret("secret"), ""};
+  options.relay = "r1";
+  options.connections = 1;
+  options.longest_pause = std::chrono::milliseconds(20);
+  clock_.vouched = true;  // this store tells no time
+  const base::SteadyTime began = clock_.steady();
+  start(std::move(options));
+  EXPECT_EQ(drained().objects, 2U);
+  EXPECT_GE(clock_.steady() - began, Uploader::kUnanswered);
+  uploader_.reset();
+  EXPECT_THAT(order, testing::ElementsAre("home/r1/" + entries[1]->key, "home/r1/" + entries[0]->key,
+                                          "home/r1/" + entries[1]->key));
+}
+
+TEST_F(UploaderTest, WhatTheProcessBeforeTriedWaitsAtTheStart) {
+  record(2);
+  const auto entries = recorded_.entries();
+  for (const auto& entry : entries) ASSERT_TRUE(log_->add("front", entry->name));
+  ASSERT_TRUE(log_->attempt("front", entries[1]->name.seq));
+  FakeStore server;
+  const base::SteadyTime began = clock_.steady();
+  start(server, 1);
+  ASSERT_TRUE(server.wait_for(1));
+  EXPECT_EQ(server.puts()[0].key, entries[0]->key);
+  ASSERT_TRUE(server.wait_for(2));
+  EXPECT_GE(clock_.steady() - began, Uploader::kUnanswered);
+  drained();
 }
 
 TEST_F(UploaderTest, UnderAWrongClockNothingIsUploaded) {
