@@ -347,3 +347,32 @@ def test_delete_in_one_place(store, recorded, folder):
     told = json.loads(done.stdout)
     assert (told["bucket_versions"], told["local_objects"]) == (1, 0) and item.path.exists()
     assert len(store.keys("r1/rec/")) == len(recorded.objects("front")) - 1
+
+
+def test_cost_by_what_is_recorded(recorded, folder):
+    def cost(*arguments):
+        done = miharu("cost", *arguments, data=recorded.data)
+        return done.returncode, done.stdout, done.stderr
+
+    status, text, errors = cost("--json", "--config", recorded.config, "--live-hours", 1)
+    assert status == DONE, errors
+    told = json.loads(text)
+    front = next(each for each in told["cameras"] if each["camera"] == "front")
+    items = recorded.objects("front")
+    span = max(item.start_ms for item in items) - min(item.start_ms for item in items)
+    bits = sum(item.path.stat().st_size for item in items[:-1]) * 8000 / span
+    assert front["bitrate_measured"] and abs(front["bitrate_bps"] / bits - 1) < 0.25
+    assert front["segment_seconds"] == 5 and abs(front["puts"] - 2.592) < 1e-9
+    assert abs(front["storage"] - front["bitrate_bps"] / 8 * 30 * 86400 / 2**30 * 0.023) < 1e-9
+    # The figures of the design.
+    status, text, _ = cost("--bitrate", "2Mbit/s", "--segment", "30s")
+    assert status == DONE and "13.88" in text and "4 s 3.24, 10 s 1.30, 30 s 0.43, 60 s 0.22" in text and "list prices of 20" in text
+    assert cost("--provider", "nobody")[0] == CALLED_WRONGLY and cost("--keep", "soon")[0] == CALLED_WRONGLY
+    with Miharu(folder, {"front": demo_url()}) as server:
+        server.wait_for_recording("front")
+        wait_until(lambda: server.camera("front")["bitrate_bps"] > 0, 20, "the bitrate is known")
+        told = server.api("/cost?provider=r2&live_hours=10")
+        assert told["provider"] == "r2" and told["cameras"][0]["live_hours"] == 10 and told["cameras"][0]["total"] > 0
+        assert server.request("/api/v1/cost?live_hours=-1")[0] == 400
+        assert server.request("/api/v1/cost?provider=x")[0] == 400
+        assert get(f"{server.address}/api/v1/cost", {"Authorization": f"Bearer {server.token()}"})[0] == 403
