@@ -1,11 +1,14 @@
 """What is done to a bucket by people: `prune` and `delete` with the administrator's key, `ls`, `verify` and `export` with a reader's.
 On a real S3 server that keeps versions, looked at by boto3."""
 import contextlib
+import http.server
 import json
 import os
 import re
 import sqlite3
 import subprocess
+import threading
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -127,6 +130,39 @@ def test_prune_says_what_it_needs(store, recorded, folder):
     done = miharu("prune", "--config", folder / "m.toml", env=store.environment(ROOT_KEYS))
     assert done.returncode == DONE and "1 objects in 1 versions" in done.stdout, done.stderr
     assert not versions(store)
+
+
+def test_prune_deletes_nothing_by_a_wrong_clock(folder):
+    """A server whose clock is an hour before ours, or ours an hour behind: nobody can tell."""
+    asked = []
+
+    class OneRelay(http.server.BaseHTTPRequestHandler):
+        def date_time_string(self, timestamp=None):
+            return super().date_time_string(time.time() + 3600)
+
+        def log_message(self, *_):
+            pass
+
+        def do_GET(self):  # pylint: disable=invalid-name
+            asked.append(self.path)
+            body = b"<ListBucketResult><CommonPrefixes><Prefix>r1/</Prefix></CommonPrefixes></ListBucketResult>"
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), OneRelay) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        done = miharu("prune", "--store", "s3://footage", "--keep", "30d", "--config", empty(folder),
+                      env={"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.server_port}"})
+        server.shutdown()
+    assert done.returncode == COULD_NOT and "do not agree within 60 s" in done.stderr, done.stderr
+    assert len(asked) == 1
+
+
+def empty(folder):
+    (folder / "empty.toml").write_text("", encoding="utf-8")
+    return folder / "empty.toml"
 
 
 def test_ls_verify_and_export_read_a_bucket(store, recorded, folder):
