@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "s3/failure.h"
+#include "s3/settings.h"
 #include "s3/xml.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -20,6 +21,20 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   } else if (page.error().offset > static_cast<int64_t>(size)) {
     std::abort();
   }
+  const auto versions = s3::parse_versions(text);
+  if (versions) {
+    for (const auto& each : versions->versions) {
+      if (each.key.empty() || each.key.size() > 1024) std::abort();
+    }
+  }
+  if (const auto errors = s3::parse_remove_errors(text)) {
+    for (const auto& each : *errors) {
+      if (each.message.size() > 1024) std::abort();
+    }
+  }
+  // What a store gave as a bucket's settings is sent back with ours.
+  (void)s3::lifecycle_xml(text, {}, "miharu/");
+  (void)s3::cors_xml(text, {});
   net::HttpReply reply;
   reply.status = size > 0 ? 300U + data[0] : 0U;
   reply.body = text;

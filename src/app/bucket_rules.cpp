@@ -77,6 +77,11 @@ bool needs_conditional_writes(const json::object& statement) {
   return condition != nullptr && condition->as_object().contains("Null");
 }
 
+bool is_about_prefix(const json::object& statement) {
+  const json::value* condition = statement.if_contains("Condition");
+  return condition != nullptr && condition->as_object().contains("StringLike");
+}
+
 unsigned number_of(const json::value& value) {
   if (value.is_string())
     return base::parse_number<unsigned>(std::string_view(value.get_string())).value_or(0);
@@ -112,7 +117,13 @@ std::string recordings_rule_id(std::string_view relay) {
 BucketRules::BucketRules() : rules_(json::parse(bucket_rules_text()).as_object()) {}
 
 json::array BucketRules::user_statements(Role role, const BucketRuleValues& values) const {
-  return filled(rules_.at("statements").as_object().at(name_of(role)), fill_in(values)).as_array();
+  json::array statements =
+      filled(rules_.at("statements").as_object().at(name_of(role)), fill_in(values)).as_array();
+  // Without a prefix the bucket is ours as a whole; an empty one is no value to compare for every store.
+  for (json::value& each : statements) {
+    if (values.prefix.empty() && is_about_prefix(each.as_object())) each.as_object().erase("Condition");
+  }
+  return statements;
 }
 
 json::object BucketRules::bucket_policy(const BucketRuleValues& values,
@@ -236,8 +247,17 @@ json::object BucketRules::s3_api(const BucketRuleValues& values) const {
 json::object BucketRules::cloudformation() const {
   const json::object& statements = rules_.at("statements").as_object();
   json::object out;
-  for (const Role role : kAllRoles)
-    out[policy_name(role)] = policy_of(filled(statements.at(name_of(role)), substituted).as_array());
+  for (const Role role : kAllRoles) {
+    json::array of_role = filled(statements.at(name_of(role)), substituted).as_array();
+    for (json::value& each : of_role) {
+      json::object& statement = each.as_object();
+      if (!is_about_prefix(statement)) continue;
+      json::value condition = statement.at("Condition");
+      statement["Condition"] = json::object{
+          {"Fn::If", json::array{"HasPrefix", std::move(condition), json::object{{"Ref", "AWS::NoValue"}}}}};
+    }
+    out[policy_name(role)] = policy_of(std::move(of_role));
+  }
   out["BucketPolicy"] = policy_of(filled(statements.at("everybody"), substituted).as_array());
   json::array lifecycle;
   const json::value lifecycle_rules = filled(rules_.at("lifecycle"), substituted);

@@ -25,7 +25,7 @@ struct BucketRuleValues {
 // What the store can do of the rules.
 struct BucketRuleForm {
   bool create_only = true;  // knows the conditions s3:if-none-match and s3:if-match
-  bool tls = true;          // is reached over TLS
+  bool tls = true;          // sees for itself whether a request came over TLS
 };
 
 enum class Role : uint8_t { kRelay, kReader, kAdmin };

@@ -133,7 +133,8 @@ void BucketSetup::set_policy(const std::map<Role, MadeUser>& users) {
   }
   std::map<Role, std::string> names;
   for (const auto& [role, user] : users) names.emplace(role, user.access_key);
-  BucketRuleForm form{.create_only = true, .tls = admin_.bucket().origin.tls};
+  // Behind a reverse proxy that ends TLS, a store would lock everybody out.
+  BucketRuleForm form{.create_only = true, .tls = admin_.bucket().origin.host.ends_with(".amazonaws.com")};
   const auto put = [&] {
     const json::object policy = rules_.bucket_policy(values_, names, form, existing);
     // Of what users have as policies of their own, nothing may be left to say here.

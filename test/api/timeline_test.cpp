@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 #include <boost/json.hpp>
 
+#include "store/relays.h"
+#include "support/counting_store.h"
 #include "support/recording.h"
 
 namespace miharu::api {
@@ -75,11 +77,31 @@ TEST_F(TimelineTest, SpansSayWhereTheyAre) {
   const auto json = boost::json::parse(to_json(made));
   EXPECT_EQ(boost::json::serialize(json.at("spans").at(0).at("where")), R"(["uploaded"])");
   EXPECT_TRUE(json.at("spans").at(0).at("run").is_null());
+  EXPECT_FALSE(json.at("spans").at(0).at("playable").as_bool());
+  EXPECT_TRUE(json.at("spans").at(1).at("playable").as_bool());
   EXPECT_EQ(boost::json::serialize(json.at("spans").at(1).at("where")), R"(["local","uploaded"])");
   // Part of what is not on the disk any more.
   const Timeline part = timeline(seconds(2), seconds(8));
   ASSERT_EQ(part.gaps.size(), 1U);
   EXPECT_EQ(part.gaps[0].end, kStart + seconds(8));
+}
+
+TEST_F(TimelineTest, WhatABucketHasIsUploadedAndCanBePlayed) {
+  recorded_.run(seconds(20));
+  recorded_.clock.advance(seconds(100));
+  test::CountingStore bucket(*recorded_.store);
+  store::Relays relays(bucket, recorded_.clock);
+  store::Catalog catalog(bucket, nullptr, recorded_.clock);
+  for (store::Footage* footage :
+       {static_cast<store::Footage*>(&relays), static_cast<store::Footage*>(&catalog)}) {
+    const auto made =
+        make_timeline(*footage, nullptr, "front", kStart, kStart + seconds(20), recorded_.clock.utc());
+    ASSERT_TRUE(made) << made.error().text;
+    const auto json = boost::json::parse(to_json(*made));
+    ASSERT_EQ(json.at("spans").as_array().size(), 1U);
+    EXPECT_EQ(boost::json::serialize(json.at("spans").at(0).at("where")), R"(["uploaded"])");
+    EXPECT_TRUE(json.at("spans").at(0).at("playable").as_bool());
+  }
 }
 
 TEST_F(TimelineTest, AGapHasTheReasonOfTheRunBehindItOrOfTheLog) {

@@ -48,6 +48,16 @@ TEST(BucketRules, TheRelayMayCreateBelowItsFolderAndReadItsWishes) {
   }
 }
 
+TEST(BucketRules, ListingIsHeldToThePrefixWhereThereIsOne) {
+  const BucketRules rules;
+  BucketRuleValues all = values();
+  EXPECT_THAT(json::serialize(rules.user_statements(Role::kReader, all)),
+              HasSubstr(R"({"StringLike":{"s3:prefix":["home/*"]}})"));
+  all.prefix.clear();
+  EXPECT_THAT(json::serialize(rules.user_statements(Role::kReader, all)), Not(HasSubstr("s3:prefix")));
+  EXPECT_THAT(json::serialize(rules.cloudformation()), HasSubstr(R"({"Fn::If":["HasPrefix",{"StringLike")"));
+}
+
 TEST(BucketRules, APolicyKeepsWhatOthersHaveSet) {
   const BucketRules rules;
   const BucketRuleForm form{.create_only = true, .tls = true};

@@ -1,13 +1,24 @@
 """What is done to a bucket by people: `prune` and `delete` with the administrator's key, `ls`, `verify` and `export` with a reader's.
 On a real S3 server that keeps versions, looked at by boto3."""
+import contextlib
+import http.server
 import json
+import os
+import re
 import sqlite3
+import subprocess
+import threading
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
 from datetime import datetime, timedelta, timezone
 
 import pytest
 
+import players
 from bucket import READER_KEYS, RELAY_KEYS, ROOT_KEYS, Store
-from harness import CALLED_WRONGLY, COULD_NOT, DONE, FOUND_WRONG, Miharu, demo_url, frame_numbers, miharu, packets, verify, wait_until
+from harness import BINARY, CALLED_WRONGLY, COULD_NOT, DONE, FOUND_WRONG, Miharu, demo_url, frame_numbers, miharu, packets, pictures_of, verify, wait_until
 
 
 @pytest.fixture(scope="module", name="recorded")
@@ -121,6 +132,39 @@ def test_prune_says_what_it_needs(store, recorded, folder):
     assert not versions(store)
 
 
+def test_prune_deletes_nothing_by_a_wrong_clock(folder):
+    """A server whose clock is an hour before ours, or ours an hour behind: nobody can tell."""
+    asked = []
+
+    class OneRelay(http.server.BaseHTTPRequestHandler):
+        def date_time_string(self, timestamp=None):
+            return super().date_time_string(time.time() + 3600)
+
+        def log_message(self, *_):
+            pass
+
+        def do_GET(self):  # pylint: disable=invalid-name
+            asked.append(self.path)
+            body = b"<ListBucketResult><CommonPrefixes><Prefix>r1/</Prefix></CommonPrefixes></ListBucketResult>"
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), OneRelay) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        done = miharu("prune", "--store", "s3://footage", "--keep", "30d", "--config", empty(folder),
+                      env={"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.server_port}"})
+        server.shutdown()
+    assert done.returncode == COULD_NOT and "do not agree within 60 s" in done.stderr, done.stderr
+    assert len(asked) == 1
+
+
+def empty(folder):
+    (folder / "empty.toml").write_text("", encoding="utf-8")
+    return folder / "empty.toml"
+
+
 def test_ls_verify_and_export_read_a_bucket(store, recorded, folder):
     keys = upload(store, recorded)
     upload(store, recorded, relay="r2", camera="yard")
@@ -158,7 +202,7 @@ def test_ls_verify_and_export_read_a_bucket(store, recorded, folder):
     assert {line["key"] for line in lines[:-1]} == {keys[0], keys[3]}
     assert any("missing" in line["text"] for line in lines) and any("checksum" in line["text"] for line in lines)
 
-    # From the second half of the second object; what is read of it is counted at the server.
+    # From the second half of the second object into the third.
     put(store, keys[0], items[0].path.read_bytes())
     store.client().upload_file(str(items[2].path), store.bucket, store.prefix + keys[2])
     start, end = items[1].start_ms + 2500, items[2].start_ms + 1500
@@ -167,15 +211,105 @@ def test_ls_verify_and_export_read_a_bucket(store, recorded, folder):
         assert done.returncode == DONE, done.stderr
     assert (folder / "local.mp4").read_bytes() == (folder / "cloud.mp4").read_bytes()
     shown = [pts for pts, _, _ in packets(folder / "cloud.mp4")[0] if pts >= 0]
-    assert abs(len(shown) - (end - start) * 12 / 1000) <= 1
+    inside = [each for item in items for each in pictures_of(item) if start <= each.time * 1000 < end]
+    assert len(shown) == len(inside) > 12
     assert [path.name for path in folder.iterdir() if path.suffix == ".part"] == []
 
 
-def test_an_object_fetched_by_hand_plays_on_its_own(store, recorded, folder):
+def test_an_object_fetched_by_hand_plays_on_its_own(store, recorded, public_folder):
     key = upload(store, recorded)[1]
-    store.client(READER_KEYS).download_file(store.bucket, store.prefix + key, str(folder / "object.mp4"))
-    numbers = frame_numbers(folder / "object.mp4")
+    item = public_folder / "fetched.mp4"
+    store.client(READER_KEYS).download_file(store.bucket, store.prefix + key, str(item))
+    item.chmod(0o644)
+    numbers = frame_numbers(item)
     assert numbers == frame_numbers(recorded.objects("front")[1].path) and len(numbers) > 12
+    counts = players.vlc(str(item))
+    # Re-muxing, VLC leaves out what it has not finished at the end.
+    assert len(numbers) - 3 <= counts["h264"] <= len(numbers) and counts["aac"] > 100
+
+
+@contextlib.contextmanager
+def serve(url, folder, key, environment):
+    """Gives the address of `miharu serve`."""
+    out = folder / "serve.out"
+    with open(out, "wb") as log:
+        process = subprocess.Popen([BINARY, "serve", "--store", url, "--listen", "127.0.0.1:0"], stdout=log, stderr=log,
+                                   env={**os.environ, "MIHARU_TOKEN_KEY_FILE": str(key), **environment})
+    try:
+        yield wait_until(lambda: (found := re.search(r"Open (http\S+)/\n", out.read_text(encoding="utf-8"))) and found[1], 20, "its address")
+    finally:
+        process.terminate()
+        assert process.wait(20) == DONE
+
+
+def get(url, headers=None):
+    """(status, body)"""
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, headers=headers or {}), timeout=20) as response:
+            return response.status, response.read()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read()
+
+
+def sign_in(address, user, password):
+    """The status."""
+    request = urllib.request.Request(f"{address}/api/v1/session", method="POST", headers={"Content-Type": "application/json"},
+                                     data=json.dumps({"user": user, "password": password}).encode())
+    try:
+        with urllib.request.urlopen(request, timeout=20) as response:
+            return response.status
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code
+
+
+def every_text_of(path):
+    """Whole files and their words, with and without quotes."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        return set()
+    return {text.strip()} | {word.strip("\"',") for word in text.split()}
+
+
+def test_nothing_that_a_recorder_has_is_accepted_by_the_cloud(store, folder):
+    """Its tokens, sessions, passwords, keys of the bucket, and every word in its files."""
+    key = folder / "serve.key"
+    with Miharu(folder, {"front": demo_url()}, segment="5s", more=store.config(), env=store.environment(RELAY_KEYS)) as server:
+        server.wait_for_objects("front", 1, 60)
+        wait_until(lambda: store.keys("r1/rec/"), 30, "an object is uploaded")
+        server.camera("front")  # signs in
+        (jar,) = [each.cookiejar for each in server.opener.handlers if hasattr(each, "cookiejar")]
+        (session,) = [each.value for each in jar]
+        known = {session, server.token(), server.password, *RELAY_KEYS}
+        for path in [server.config, *(each for each in server.data.iterdir() if each.is_file())]:
+            known |= every_text_of(path)
+        with sqlite3.connect(f"file:{server.data}/miharu.db?mode=ro", uri=True) as database:
+            for table in ("users", "sessions", "tokens"):
+                known |= {str(value) for row in database.execute(f"SELECT * FROM {table}") for value in row}
+    known = {each for each in known if each and each.isprintable() and "\n" not in each and len(each) < 2000}
+    assert (server.data / "token.key").read_text(encoding="ascii").strip() in known and len(known) > 20
+    alice = miharu("user", "add", "alice", "--store", store.url, stdin="correct horse\n", env=env(store, ROOT_KEYS))
+    assert alice.returncode == DONE, alice.stderr
+    with serve(store.url, folder, key, env(store, READER_KEYS)) as address:
+        # What would be accepted: the same ways with credentials of the cloud.
+        made = miharu("token", "create", "*", "--rights", "playback", "--store", store.url,
+                      env={**env(store, ROOT_KEYS), "MIHARU_TOKEN_KEY_FILE": str(key)})
+        assert made.returncode == DONE, made.stderr
+        right = made.stdout.strip()
+        assert get(f"{address}/t/{right}/api/v1/cameras")[0] == 200
+        assert get(f"{address}/api/v1/cameras", {"Cookie": f"miharu_session={right}"})[0] == 200
+        for each in known:
+            header = each.encode("utf-8").decode("latin-1")
+            assert get(f"{address}/api/v1/cameras", {"Authorization": f"Bearer {header}"})[0] in (400, 401), each
+            assert get(f"{address}/t/{urllib.parse.quote(each, safe='')}/api/v1/cameras")[0] in (400, 401, 404), each
+            assert get(f"{address}/api/v1/cameras", {"Cookie": f"miharu_session={header}"})[0] in (400, 401), each
+        # Users of the recorder are not those of the cloud. (Few: guessing is slowed down.)
+        for user, password in (("admin", server.password), ("alice", server.password), ("alice", RELAY_KEYS[1])):
+            assert sign_in(address, user, password) in (401, 429), user
+        assert sign_in(address, "alice", "correct horse") in (204, 429)
+        assert not [each for each in known if key.read_text(encoding="ascii").strip() in each]
 
 
 def delete(store, folder, *arguments, camera="front", keys=ROOT_KEYS, stdin=""):
@@ -249,3 +383,32 @@ def test_delete_in_one_place(store, recorded, folder):
     told = json.loads(done.stdout)
     assert (told["bucket_versions"], told["local_objects"]) == (1, 0) and item.path.exists()
     assert len(store.keys("r1/rec/")) == len(recorded.objects("front")) - 1
+
+
+def test_cost_by_what_is_recorded(recorded, folder):
+    def cost(*arguments):
+        done = miharu("cost", *arguments, data=recorded.data)
+        return done.returncode, done.stdout, done.stderr
+
+    status, text, errors = cost("--json", "--config", recorded.config, "--live-hours", 1)
+    assert status == DONE, errors
+    told = json.loads(text)
+    front = next(each for each in told["cameras"] if each["camera"] == "front")
+    items = recorded.objects("front")
+    span = max(item.start_ms for item in items) - min(item.start_ms for item in items)
+    bits = sum(item.path.stat().st_size for item in items[:-1]) * 8000 / span
+    assert front["bitrate_measured"] and abs(front["bitrate_bps"] / bits - 1) < 0.25
+    assert front["segment_seconds"] == 5 and abs(front["puts"] - 2.592) < 1e-9
+    assert abs(front["storage"] - front["bitrate_bps"] / 8 * 30 * 86400 / 2**30 * 0.023) < 1e-9
+    # The figures of the design.
+    status, text, _ = cost("--bitrate", "2Mbit/s", "--segment", "30s")
+    assert status == DONE and "13.88" in text and "4 s 3.24, 10 s 1.30, 30 s 0.43, 60 s 0.22" in text and "list prices of 20" in text
+    assert cost("--provider", "nobody")[0] == CALLED_WRONGLY and cost("--keep", "soon")[0] == CALLED_WRONGLY
+    with Miharu(folder, {"front": demo_url()}) as server:
+        server.wait_for_recording("front")
+        wait_until(lambda: server.camera("front")["bitrate_bps"] > 0, 20, "the bitrate is known")
+        told = server.api("/cost?provider=r2&live_hours=10")
+        assert told["provider"] == "r2" and told["cameras"][0]["live_hours"] == 10 and told["cameras"][0]["total"] > 0
+        assert server.request("/api/v1/cost?live_hours=-1")[0] == 400
+        assert server.request("/api/v1/cost?provider=x")[0] == 400
+        assert get(f"{server.address}/api/v1/cost", {"Authorization": f"Bearer {server.token()}"})[0] == 403

@@ -14,7 +14,7 @@ import pytest
 
 import bucket
 from bucket import Store, refused
-from harness import BINARY, DONE, ROOT, miharu, wait_until
+from harness import BINARY, COULD_NOT, DONE, ROOT, miharu, wait_until
 
 TEMPLATE = ROOT / "deploy/aws/template.yaml"
 SELF_HOSTED = ROOT / "deploy/self-hosted"
@@ -179,7 +179,9 @@ def test_the_self_hosted_page_works_as_it_stands(tmp_path):
         done = subprocess.run(command_of("miharu-prune.service", prune, root), env={**os.environ, **prune}, capture_output=True, text=True,
                               check=False, timeout=60)
         assert done.returncode == 0 and "0 objects" in done.stdout, done.stderr
-        # The page's key cannot write.
+        # The page's key lists and reads, a bucket without a prefix too, and cannot write.
+        done = miharu("ls", "front", "--store", "s3://footage", env=serve)
+        assert done.returncode == COULD_NOT and "there is none at all" in done.stderr, done.stderr
         probe.port = port
         reader = probe.client((serve["AWS_ACCESS_KEY_ID"], serve["AWS_SECRET_ACCESS_KEY"]))
         assert refused(lambda: reader.put_object(Bucket="footage", Key="auth/users.json", Body=b"{}")) == "AccessDenied"

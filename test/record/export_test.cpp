@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "store/spooled_store.h"
+#include "support/counting_store.h"
 #include "support/recording.h"
 
 namespace miharu::record {
@@ -90,6 +92,43 @@ TEST_P(ExportTest, AnObjectThatCannotBeReadIsNamed) {
   const auto report = run(seconds(0), seconds(20));
   ASSERT_FALSE(report);
   EXPECT_NE(report.error().text.find(entries[1]->key), std::string::npos) << report.error().text;
+}
+
+TEST_P(ExportTest, OfABucketOnlyWhatIsNeededIsFetchedAndThatOnce) {
+  test::CountingStore bucket(*recorded_.store);
+  const auto spooled = store::SpooledStore::make(bucket, recorded_.folder.path());
+  ASSERT_TRUE(spooled) << spooled.error().text;
+  const auto entries = recorded_.entries();
+  const auto export_from = [&](store::ObjectStore& store, nanoseconds from, nanoseconds to) {
+    store::Catalog catalog(store, nullptr, recorded_.clock);
+    base::ByteVector out;
+    const auto report =
+        export_mp4(store, catalog, "front", test::kRecordingStart + from, test::kRecordingStart + to,
+                   [&out](base::ByteView bytes) -> base::Status {
+                     out.insert(out.end(), bytes.begin(), bytes.end());
+                     return {};
+                   },
+                   {});
+    EXPECT_TRUE(report) << report.error().to_string();
+    return out;
+  };
+  // In the first chunk of the first object: that and its neighbour, behind the initialization part.
+  const store::ObjectName& first = entries[0]->name;
+  ASSERT_GT(first.chunks.size(), 2U);
+  const auto small = export_from(**spooled, milliseconds(200), milliseconds(400));
+  EXPECT_EQ(bucket.read_bytes, first.init_bytes + first.chunks[0].size_bytes + first.chunks[1].size_bytes);
+  EXPECT_EQ(small, export_from(*recorded_.store, milliseconds(200), milliseconds(400)));
+  // From the last chunk of one over a whole one into the first chunk of a third.
+  bucket.read_bytes = 0;
+  const auto from = first.duration() - milliseconds(200);
+  const auto to = first.duration() + entries[1]->name.duration() + milliseconds(200);
+  const auto large = export_from(**spooled, from, to);
+  const store::ObjectName& third = entries[2]->name;
+  const auto last_two = first.chunks.end() - 2;
+  EXPECT_EQ(bucket.read_bytes, first.init_bytes + last_two[0].size_bytes + last_two[1].size_bytes +
+                                   entries[1]->name.size_bytes() + third.init_bytes +
+                                   third.chunks[0].size_bytes + third.chunks[1].size_bytes);
+  EXPECT_EQ(large, export_from(*recorded_.store, from, to));
 }
 
 // The clock is set two hours back or forward between two key frames. The file holds what the interval needs,

@@ -42,6 +42,16 @@ TEST_F(GapLogTest, AGapIsOpenUntilItEnds) {
   EXPECT_EQ(all()[0].text, "No space left on device");
 }
 
+TEST_F(GapLogTest, OneThatIsOverLeavesTheOpenOneOpen) {
+  ASSERT_TRUE(log_->begin("front", {kStart + seconds(100), std::nullopt, RunReason::kCameraLost, "away"}));
+  ASSERT_TRUE(log_->add("front", {kStart, kStart + seconds(9), RunReason::kOperator, "deleted by alice"}));
+  ASSERT_EQ(all().size(), 2U);
+  EXPECT_EQ(all()[0].text, "deleted by alice");
+  EXPECT_EQ(all()[0].end, kStart + seconds(9));
+  EXPECT_FALSE(all()[1].end);
+  EXPECT_EQ(log_->open_since("front").value(), kStart + seconds(100));
+}
+
 TEST_F(GapLogTest, TheFirstReasonAndTheEarliestStartAreKept) {
   ASSERT_TRUE(log_->begin("front", {kStart, std::nullopt, RunReason::kDisk, "first"}));
   ASSERT_TRUE(log_->begin("front", {kStart + seconds(5), std::nullopt, RunReason::kCameraLost, "second"}));

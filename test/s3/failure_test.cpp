@@ -140,5 +140,46 @@ TEST(Xml, OtherAnswersAreNoListings) {
       parse_list(listing("<Contents><Key>" + std::string(1025, 'a') + "</Key><Size>1</Size></Contents>")));
 }
 
+TEST(Xml, VersionsAndMarkersInTheirOrder) {
+  const auto page = parse_versions(
+      "<ListVersionsResult><EncodingType>url</EncodingType><IsTruncated>true</IsTruncated>"
+      "<NextKeyMarker>a%2Fb</NextKeyMarker><NextVersionIdMarker>v0</NextVersionIdMarker>"
+      "<DeleteMarker><Key>a%2Fb</Key><VersionId>v2</VersionId><IsLatest>true</IsLatest></DeleteMarker>"
+      "<Version><Key>a%2Fb</Key><VersionId>v1</VersionId><IsLatest>false</IsLatest><Size>7</Size>"
+      "<LastModified>2026-11-21T03:20:59.000Z</LastModified></Version></ListVersionsResult>");
+  ASSERT_TRUE(page) << page.error().text;
+  ASSERT_EQ(page->versions.size(), 2U);
+  EXPECT_TRUE(page->versions[0].marker);
+  EXPECT_TRUE(page->versions[0].latest);
+  EXPECT_EQ(page->versions[0].version, "v2");
+  EXPECT_FALSE(page->versions[1].marker);
+  EXPECT_EQ(page->versions[1].key, "a/b");
+  EXPECT_EQ(page->versions[1].size_bytes, 7U);
+  EXPECT_EQ(page->versions[1].modified, "2026-11-21T03:20:59.000Z");
+  EXPECT_EQ(page->next_key, "a/b");
+  EXPECT_EQ(page->next_version, "v0");
+}
+
+TEST(Xml, OtherAnswersAreNoListingsOfVersions) {
+  for (const char* text : {"", "<ListBucketResult/>",
+                           "<ListVersionsResult><IsTruncated>true</IsTruncated>"
+                           "</ListVersionsResult>",
+                           "<ListVersionsResult><Version><Key>a</Key></Version></ListVersionsResult>",
+                           "<ListVersionsResult><DeleteMarker/></ListVersionsResult>"})
+    EXPECT_FALSE(parse_versions(text)) << text;
+}
+
+TEST(Xml, WhatDidNotGoIsTold) {
+  const auto errors = parse_remove_errors(
+      "<DeleteResult><Deleted><Key>a</Key></Deleted><Error><Key>b</Key><Code>AccessDenied</Code>"
+      "<Message>no</Message></Error></DeleteResult>");
+  ASSERT_TRUE(errors);
+  ASSERT_EQ(errors->size(), 1U);
+  EXPECT_EQ(errors->front().key, "b");
+  EXPECT_EQ(errors->front().code, "AccessDenied");
+  EXPECT_TRUE(parse_remove_errors("<DeleteResult/>")->empty());
+  EXPECT_FALSE(parse_remove_errors("<Error/>"));
+}
+
 }  // namespace
 }  // namespace miharu::s3

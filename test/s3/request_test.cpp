@@ -107,5 +107,27 @@ TEST(Requests, RangesAndListings) {
       "prefix=home%2Fr1%2Frec%2F&start-after=home%2Fr1%2Frec%2Fa");
 }
 
+TEST(Requests, OfVersionsAndOfTheBucket) {
+  const RequestMaker maker(make_bucket("s3://examplebucket/home", "http://127.0.0.1:1", "").value(), kKeys);
+  EXPECT_EQ(
+      maker.list_versions({"r1/", "r1/a", "v1"}, kTime).target,
+      "/examplebucket?encoding-type=url&key-marker=home%2Fr1%2Fa&prefix=home%2Fr1%2F&version-id-marker=v1&"
+      "versions=");
+  const std::vector<ObjectVersion> objects{{"r1/a", "v1"}, {"r1/b", ""}};
+  const auto remove = maker.remove_many(objects, kTime);
+  EXPECT_EQ(remove.method, "POST");
+  EXPECT_EQ(remove.target, "/examplebucket?delete=");
+  EXPECT_EQ(
+      std::get<std::string>(remove.body),
+      "<Delete xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Quiet>true</Quiet><Object>"
+      "<Key>home/r1/a</Key><VersionId>v1</VersionId></Object><Object><Key>home/r1/b</Key></Object></Delete>");
+  const auto put = maker.of_bucket("PUT", "policy", "Hello World!", kTime);
+  EXPECT_EQ(put.target, "/examplebucket?policy=");
+  EXPECT_EQ(header(put, "content-md5"), "7Qdih1MuhjZehB6Sv8UNjA==");
+  EXPECT_THAT(header(put, "Authorization"), HasSubstr("SignedHeaders=content-md5;host;"));
+  EXPECT_EQ(maker.of_bucket("PUT", "", "", kTime).target, "/examplebucket");
+  EXPECT_EQ(maker.of_server("PATCH", "/create-user", "x", kTime).target, "/create-user");
+}
+
 }  // namespace
 }  // namespace miharu::s3

@@ -191,5 +191,37 @@ TEST(Backoff, IsAnythingUpToABoundThatDoubles) {
   EXPECT_LE(backoff.next(), 100ms);
 }
 
+TEST_F(UploadLogTest, WhatSomebodyDeletedIsKnownNoMore) {
+  add("a", {0, 1, 2, 3, 4, 5});
+  for (const uint64_t n : {0, 1, 2, 3, 4}) ASSERT_TRUE(log_->uploaded("a", 100 + n, true));
+  // 0 to 2 left the disk: one row of half a minute.
+  for (const uint64_t n : {0, 1, 2}) log_->deleted("a", object(n), "");
+  EXPECT_EQ(totals("a").pending_objects, 1U);
+  ASSERT_TRUE(log_->erase("a", object(1).start, object(1).end()));
+  const auto spans = log_->find("a", kStart, kStart + std::chrono::hours(1)).value();
+  ASSERT_EQ(spans.size(), 5U);
+  EXPECT_EQ(spans[0].start, object(0).start);
+  EXPECT_EQ(spans[0].end, object(0).end());
+  EXPECT_EQ(spans[0].place, Place::kEvicted);
+  EXPECT_EQ(spans[0].bytes, object(0).size_bytes());
+  EXPECT_EQ(spans[1].start, object(2).start);
+  EXPECT_EQ(spans[1].end, object(2).end());
+  EXPECT_EQ(spans[1].bytes, object(2).size_bytes());
+  // What waited, what is on the disk and what was evicted: nothing of it is lost.
+  ASSERT_TRUE(log_->erase("a", object(2).start, object(5).end()));
+  EXPECT_THAT(places("a"), ElementsAre(Place::kEvicted));
+  EXPECT_EQ(totals("a").pending_objects, 0U);
+  EXPECT_EQ(totals("a").pending_bytes, 0U);
+  EXPECT_EQ(totals("a").lost_objects, 0U);
+  EXPECT_TRUE(newest(9).empty());
+}
+
+TEST_F(UploadLogTest, WhatIsOnlyPartlyInTheIntervalStays) {
+  add("a", {0, 1});
+  add("b", {0});
+  ASSERT_TRUE(log_->erase("a", object(0).start + seconds(1), object(1).end() - seconds(1)));
+  EXPECT_THAT(newest(9), ElementsAre(1, 0, 0));
+}
+
 }  // namespace
 }  // namespace miharu::upload
