@@ -20,6 +20,8 @@ constexpr hours kCompleteFor{24};
 constexpr hours kWalkAbove{8 * 24};   // longer intervals look which hours exist before listing them
 constexpr size_t kListedAtOnce = 16;  // a week of raw listings would be some megabytes
 constexpr unsigned kHourDepth = 4;    // parts below rec/<camera>/: year, month, day, hour
+// Durations in names are rounded each.
+constexpr base::milliseconds kSameStart{50};
 
 struct Hour {
   // In the order of their names: by start. In one piece, whose owner those that are handed out share: 20,000
@@ -101,9 +103,13 @@ void order_by_seq(std::vector<CatalogEntryPtr>& entries) {
     return a->name.chunks.size() > b->name.chunks.size();
   };
   if (!std::ranges::is_sorted(entries, before)) std::ranges::sort(entries, before);
+  // Two recorders of one name may give the same numbers to other times.
   const auto holds_start_of = [](const CatalogEntryPtr& a, const CatalogEntryPtr& b) {
-    return a->name.run == b->name.run && b->name.seq < a->name.seq + a->name.chunks.size() &&
-           b->name.start >= a->name.start && b->name.start < a->name.end();
+    const uint64_t skipped = b->name.seq - a->name.seq;
+    if (a->name.run != b->name.run || skipped >= a->name.chunks.size()) return false;
+    base::UtcTime start = a->name.start;
+    for (size_t i = 0; i < skipped; ++i) start += base::milliseconds(a->name.chunks[i].duration_ms);
+    return std::chrono::abs(b->name.start - start) <= kSameStart;
   };
   entries.erase(std::unique(entries.begin(), entries.end(), holds_start_of), entries.end());
 }

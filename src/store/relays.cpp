@@ -22,7 +22,7 @@ bool is_ours(std::string_view folder) {
 bool goes_on(const ObjectName& before, const ObjectName& after) {
   if (!leads_into(before, after)) return false;
   if (before.run == after.run)
-    return after.start >= before.start && after.start < before.end() + kLongestPause;
+    return after.start > before.end() - kRounding && after.start < before.end() + kLongestPause;
   return after.run.number > before.run.number &&
          (after.start >= before.start || after.run.reason == RunReason::kClockStep);
 }
