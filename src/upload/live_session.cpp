@@ -45,10 +45,9 @@ LiveSession::LiveSession(LiveShared& shared, std::string camera, std::string id)
       beside_{shared.take_client()},
       pause_(shared.loop.context()),
       backoff_(kFirstPause, kLongestPause, static_cast<uint32_t>(std::hash<std::string>{}(id_))) {
-  // Numbers of a session go up over restarts, for they run slower than these.
+  // Numbers of a session go up over restarts, for pieces are fewer than ten a second.
   const auto now_ms = static_cast<uint64_t>(base::to_unix_ms(shared_.clock.utc()));
-  playlist_.media_sequence = now_ms / 500;
-  playlist_.discontinuity_sequence = now_ms / 1000;
+  playlist_.media_sequence = now_ms / 100;
   look();
   // An empty list: we are at it, and the camera sends nothing.
   if (cutting_) return;
@@ -170,6 +169,8 @@ void LiveSession::put_init(const LivePiece& piece) {
 void LiveSession::publish() {
   for (; !uploaded_.empty() && has_init(uploaded_.front()); uploaded_.pop_front()) {
     const LivePiece& piece = uploaded_.front();
+    // As in the live playlists of the recorder. (hls.js keeps an array by this number: it must be small.)
+    if (playlist_.segments.empty()) playlist_.discontinuity_sequence = piece.run.number;
     hls::RollingSegment segment;
     segment.name = piece.name();
     if (piece.container == store::Container::kFmp4) segment.init = init_name(piece.run);

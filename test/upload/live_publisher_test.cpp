@@ -103,12 +103,11 @@ class FakeBucket {
     EXPECT_EQ(request.header("x-amz-content-sha256"), s3::sha256_hex(base::as_bytes(request.body)));
     const std::string key = request.path.substr(std::string("/footage/home/").size());
     ++puts_;
-    if (getenv("DBG")) fprintf(stderr, "PUT %s\n", key.c_str());
     const bool playlist = key.ends_with("/live.m3u8");
     // Playlists alone may be overwritten.
     EXPECT_EQ(request.header("if-none-match"), playlist ? "" : "*") << key;
     EXPECT_EQ(request.header("cache-control"), playlist ? "no-cache" : "private, max-age=86400, immutable");
-    if (refuse != 0 && key.find("/init_") == std::string::npos && !playlist) return error(refuse, "SlowDown");
+    if (refuse != 0 && key.find("/init_") == std::string::npos && !playlist) return error(refuse, refuse == 503 ? "SlowDown" : "AccessDenied");
     if (!playlist && objects_.contains(key)) return error(412, "PreconditionFailed");
     objects_[key] = request.body;
     return {200, {}, {}};
