@@ -175,9 +175,8 @@ base::Status Relay::open_cloud() {
   if (config_.cloud.live) {
     const upload::Uploader::Line line = uploader_->line();
     publisher_ = std::make_unique<upload::LivePublisher>(
-        std::move(live),
-        upload::LiveEnvironment{line.loop, line.pacer, line.gate, *index_, clock,
-                                [this](const std::string& camera) { return has(camera); }});
+        std::move(live), upload::LiveEnvironment{line.loop, line.pacer, line.gate, *index_, clock,
+                                                 [this](const std::string& camera) { return has(camera); }});
   }
   provisional_->set_on_moved(
       [this](const std::string& camera, const store::ObjectName& name) { uploader_->added(camera, name); });

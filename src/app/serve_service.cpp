@@ -165,7 +165,8 @@ void ServeService::add_refusals() {
                  });
   };
   const std::string live =
-      "live view is at the recorder: open the page of `miharu run`, or ask it for pictures through the bucket by "
+      "live view is at the recorder: open the page of `miharu run`, or ask it for pictures through the "
+      "bucket by "
       "POST /api/v1/cameras/CAMERA/live";
   for (const std::string_view method : {"POST", "OPTIONS", "PATCH", "DELETE"})
     refuse(method, "/whep/{rest*}", live);

@@ -38,8 +38,8 @@ constexpr size_t kReadBytes = 16 << 10;
 constexpr uint32_t kMostHeaderBytes = 16 << 10;
 constexpr std::chrono::milliseconds kWatch{500};
 
-// Of a body that can wait: what the kernel takes of it and cannot send yet; and, while the gate is narrow, what
-// is not acknowledged either (it makes about half more of this): a quarter of a second at 5 Mbit/s.
+// Of a body that can wait: what the kernel takes of it and cannot send yet; and, while the gate is narrow,
+// what is not acknowledged either (it makes about half more of this): a quarter of a second at 5 Mbit/s.
 constexpr int kMostUnsentBytes = 128 << 10;
 constexpr int kNarrowBytes = 96 << 10;
 constexpr size_t kHeldPieceBytes = 4 << 10;

@@ -25,7 +25,8 @@ class SendGate {
   [[nodiscard]] bool is_open() const { return open_; }
   [[nodiscard]] bool is_narrow() const { return narrow_; }
 
-  // Whether the connection `who` may send a piece. While the gate is narrow it then has the turn until done().
+  // Whether the connection `who` may send a piece. While the gate is narrow it then has the turn until
+  // done().
   [[nodiscard]] bool may_send(const void* who) {
     if (!open_) return false;
     if (narrow_ && turn_ == nullptr) turn_ = who;

@@ -148,9 +148,10 @@ void LivePublisher::apply(bool certain) {
   };
   std::vector<std::string> over;
   for (const auto& [camera, session] : sessions_) {
-    const bool wished = std::ranges::any_of(wishes_, [&, &name = camera, &mine = session](const store::Wish& wish) {
-      return wish.camera == name && wish.session == mine->id() && holds(wish);
-    });
+    const bool wished =
+        std::ranges::any_of(wishes_, [&, &name = camera, &mine = session](const store::Wish& wish) {
+          return wish.camera == name && wish.session == mine->id() && holds(wish);
+        });
     if (!wished) over.push_back(camera);
   }
   for (const std::string& camera : over) end(camera);

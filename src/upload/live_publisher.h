@@ -1,5 +1,6 @@
-// Live pictures through the bucket: looks who wishes to watch (store/wishes.h), and puts what the cameras send there
-// for as long as somebody does. Nobody can reach this machine, and this machine asks for nothing else.
+// Live pictures through the bucket: looks who wishes to watch (store/wishes.h), and puts what the cameras
+// send there for as long as somebody does. Nobody can reach this machine, and this machine asks for nothing
+// else.
 #pragma once
 
 #include <map>
@@ -23,23 +24,23 @@ struct LiveOptions {
   std::string relay;             // whose wishes, and whose folder
   uint64_t bits_per_second = 0;  // of all live pictures together; 0: what the line gives
   std::chrono::milliseconds at_rest{10'000};
-  std::chrono::milliseconds awake{2'000};      // since somebody watched
+  std::chrono::milliseconds awake{2'000};  // since somebody watched
   std::chrono::milliseconds stays_awake{600'000};
 };
 
 // What it works with. All must outlive it.
 struct LiveEnvironment {
-  net::EventLoop& loop;   // everything happens on its thread
-  net::Pacer& pacer;      // of the whole line
-  net::SendGate& gate;    // of what can wait
+  net::EventLoop& loop;  // everything happens on its thread
+  net::Pacer& pacer;     // of the whole line
+  net::SendGate& gate;   // of what can wait
   const record::Recordings& recordings;
   const base::Clock& clock;
   std::function<bool(const std::string& camera)> has;  // any thread
 };
 
 struct LiveStatus {
-  uint64_t sessions = 0;  // being watched now
-  uint64_t looks = 0;     // at the wishes
+  uint64_t sessions = 0;   // being watched now
+  uint64_t looks = 0;      // at the wishes
   uint64_t unchanged = 0;  // of those
   LiveTotals totals;
 };
@@ -82,7 +83,7 @@ class LivePublisher {
   // On the loop's thread.
   LiveShared shared_;
   std::unique_ptr<net::HttpClient> asker_;
-  std::vector<std::unique_ptr<net::HttpClient>> clients_;  // free ones, kept warm
+  std::vector<std::unique_ptr<net::HttpClient>> clients_;         // free ones, kept warm
   std::map<std::string, std::unique_ptr<LiveSession>> sessions_;  // by camera
   std::vector<std::unique_ptr<LiveSession>> ending_;
   std::vector<store::Wish> wishes_;
@@ -95,7 +96,7 @@ class LivePublisher {
   bool started_ = false;  // main thread
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   mutable std::mutex mutex_;
-  LiveStatus status_;               // guarded by mutex_
+  LiveStatus status_;                           // guarded by mutex_
   std::set<std::string, std::less<>> watched_;  // likewise: cameras with a session
 };
 

@@ -113,7 +113,9 @@ void LiveSession::step() {
   if (!pausing_ && !finished_) {
     if (!media_.busy && !queue_.empty()) put_piece();
     if (!beside_.busy) {
-      const LivePiece* next = !uploaded_.empty() ? &uploaded_.front() : !queue_.empty() ? &queue_.front() : nullptr;
+      const LivePiece* next = !uploaded_.empty() ? &uploaded_.front()
+                              : !queue_.empty()  ? &queue_.front()
+                                                 : nullptr;
       if (next != nullptr && !has_init(*next)) {
         put_init(*next);
       } else if (changed_) {
@@ -198,27 +200,27 @@ void LiveSession::put_playlist() {
 void LiveSession::put(Lane& lane, const std::string& name, std::string body, const s3::PutOptions& options,
                       std::function<void()> done) {
   lane.busy = true;
-  lane.client->send(
-      shared_.requests.put(folder_ + name, std::move(body), options, shared_.store_time()),
-      [this, &lane, done = std::move(done)](const base::Result<net::HttpReply>& reply) {
-        lane.busy = false;
-        if (reply) shared_.on_reply(*reply);
-        const bool good = reply && reply->status >= 200 && reply->status < 300;
-        const s3::Failure failure =
-            good ? s3::Failure() : (reply ? s3::classify(*reply) : s3::classify(reply.error()));
-        // Names are of bytes: what is there is what was to be put.
-        if (good || failure.fault == s3::Fault::kExists) {
-          backoff_.reset();
-          done();
-        } else {
-          failed(lane, failure);
-        }
-        step();
-      });
+  lane.client->send(shared_.requests.put(folder_ + name, std::move(body), options, shared_.store_time()),
+                    [this, &lane, done = std::move(done)](const base::Result<net::HttpReply>& reply) {
+                      lane.busy = false;
+                      if (reply) shared_.on_reply(*reply);
+                      const bool good = reply && reply->status >= 200 && reply->status < 300;
+                      const s3::Failure failure =
+                          good ? s3::Failure() : (reply ? s3::classify(*reply) : s3::classify(reply.error()));
+                      // Names are of bytes: what is there is what was to be put.
+                      if (good || failure.fault == s3::Fault::kExists) {
+                        backoff_.reset();
+                        done();
+                      } else {
+                        failed(lane, failure);
+                      }
+                      step();
+                    });
 }
 
 void LiveSession::failed(const Lane& lane, const s3::Failure& failure) {
-  shared_.count([&failure](LiveTotals& totals) { totals.failures[std::string(s3::name_of(failure.fault))] += 1; });
+  shared_.count(
+      [&failure](LiveTotals& totals) { totals.failures[std::string(s3::name_of(failure.fault))] += 1; });
   if (&lane == &beside_) changed_ = true;
   if (on_end_) {
     if (&lane == &beside_) finish();

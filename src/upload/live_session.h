@@ -1,4 +1,5 @@
-// One camera that somebody watches through the bucket: pieces of its recording, and the playlist that names them.
+// One camera that somebody watches through the bucket: pieces of its recording, and the playlist that names
+// them.
 #pragma once
 
 #include <cstdint>
@@ -26,7 +27,7 @@ namespace miharu::upload {
 struct LiveTotals {
   uint64_t pieces = 0;
   uint64_t bytes = 0;
-  uint64_t skips = 0;  // that the line was too slow, and pictures were left out
+  uint64_t skips = 0;                        // that the line was too slow, and pictures were left out
   std::map<std::string, uint64_t> failures;  // by s3::name_of(Fault)
 };
 
@@ -46,7 +47,8 @@ struct LiveShared {
   base::LogLimiter limiter;
 };
 
-// Lives on the loop's thread. Puts one piece at a time, and beside it the initialization part or the playlist.
+// Lives on the loop's thread. Puts one piece at a time, and beside it the initialization part or the
+// playlist.
 class LiveSession {
  public:
   // So much may wait for the line; then it goes on with the latest key frame.

@@ -79,8 +79,8 @@ class SendGateTest : public testing::Test {
   ~SendGateTest() override {
     loop_.run_and_wait([this] { requests_.clear(); });
   }
-  std::future<base::Result<HttpReply>> put(const Sink& sink, std::string body,
-                                           std::chrono::milliseconds longest_hold = std::chrono::seconds(60)) {
+  std::future<base::Result<HttpReply>> put(
+      const Sink& sink, std::string body, std::chrono::milliseconds longest_hold = std::chrono::seconds(60)) {
     std::future<base::Result<HttpReply>> future;
     loop_.run_and_wait([&] {
       HttpClientOptions options;

@@ -42,7 +42,8 @@ class FakeBucket {
   ~FakeBucket() { server_->stop(); }
 
   [[nodiscard]] s3::Bucket bucket() const {
-    return s3::make_bucket("s3://footage/home", "http://127.0.0.1:" + std::to_string(server_->port()), "").value();
+    return s3::make_bucket("s3://footage/home", "http://127.0.0.1:" + std::to_string(server_->port()), "")
+        .value();
   }
   void wish(const std::vector<store::Wish>& wishes) { set_wishes(store::format_wishes(wishes)); }
   void set_wishes(const std::optional<std::string>& text) {
@@ -107,7 +108,8 @@ class FakeBucket {
     // Playlists alone may be overwritten.
     EXPECT_EQ(request.header("if-none-match"), playlist ? "" : "*") << key;
     EXPECT_EQ(request.header("cache-control"), playlist ? "no-cache" : "private, max-age=86400, immutable");
-    if (refuse != 0 && key.find("/init_") == std::string::npos && !playlist) return error(refuse, refuse == 503 ? "SlowDown" : "AccessDenied");
+    if (refuse != 0 && key.find("/init_") == std::string::npos && !playlist)
+      return error(refuse, refuse == 503 ? "SlowDown" : "AccessDenied");
     if (!playlist && objects_.contains(key)) return error(412, "PreconditionFailed");
     objects_[key] = request.body;
     return {200, {}, {}};
@@ -168,7 +170,8 @@ class LivePublisherTest : public testing::Test {
     return open;
   }
   void wait_for_open_gate() {
-    for (int i = 0; i < 3000 && !gate_is_open(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    for (int i = 0; i < 3000 && !gate_is_open(); ++i)
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
     EXPECT_TRUE(gate_is_open());
   }
   bool gate_is_narrow() {
