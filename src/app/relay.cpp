@@ -42,6 +42,18 @@ record::RetentionOptions retention_options(const Config& config) {
   return options;
 }
 
+upload::LiveOptions live_options(const upload::UploaderOptions& uploads, const Config::Cloud& cloud) {
+  upload::LiveOptions options;
+  options.enabled = cloud.live;
+  options.bucket = uploads.bucket;
+  options.credentials = uploads.credentials;
+  options.http = uploads.http;
+  options.http.stall = kLiveStall;
+  options.relay = uploads.relay;
+  options.bits_per_second = cloud.live_bits_per_second;
+  return options;
+}
+
 }  // namespace
 
 Relay::Relay(Config config, std::filesystem::path data)
@@ -142,13 +154,9 @@ base::Status Relay::start() {
   return {};
 }
 
-base::Status Relay::open_cloud() {
-  if (!config_.cloud.enabled()) return {};
-  auto access = make_cloud_access(config_.cloud, data_);
+base::Result<upload::UploaderOptions> Relay::upload_options(const Config::Cloud& cloud) const {
+  auto access = make_cloud_access(cloud, data_);
   if (!access) return tl::unexpected(access.error());
-  auto log = upload::UploadLog::open(data_ / "miharu.db");
-  if (!log) return tl::unexpected(log.error());
-  uploads_ = std::move(*log);
   upload::UploaderOptions options;
   options.bucket = std::move(access->bucket);
   options.credentials = std::move(access->credentials);
@@ -156,8 +164,18 @@ base::Status Relay::open_cloud() {
   options.http.connect = kUploadConnect;
   options.http.continue_wait = kUploadConsent;
   options.relay = std::move(access->relay);
-  options.bits_per_second = config_.cloud.bandwidth_bits_per_second;
+  options.bits_per_second = cloud.bandwidth_bits_per_second;
   spdlog::info("recordings go to {}/{}/", options.bucket.url(), options.relay);
+  return options;
+}
+
+base::Status Relay::open_cloud() {
+  if (!config_.cloud.enabled()) return {};
+  auto options = upload_options(config_.cloud);
+  if (!options) return tl::unexpected(options.error());
+  auto log = upload::UploadLog::open(data_ / "miharu.db");
+  if (!log) return tl::unexpected(log.error());
+  uploads_ = std::move(*log);
   const base::Clock& clock = base::system_clock();
   // On the thread that moves objects: what is accepted here is not being moved, and will not be.
   auto accept = [this, &clock](const std::string& camera, uint64_t run, std::function<void(bool)> done) {
@@ -167,17 +185,13 @@ base::Status Relay::open_cloud() {
       done(stands.value_or(false));
     });
   };
-  upload::LiveOptions live{options.bucket, options.credentials, options.http, options.relay,
-                           config_.cloud.live_bits_per_second};
-  live.http.stall = kLiveStall;
+  upload::LiveOptions live = live_options(*options, config_.cloud);
   uploader_ = std::make_unique<upload::Uploader>(
-      std::move(options), upload::UploaderEnvironment{*store_, *uploads_, clock, std::move(accept)});
-  if (config_.cloud.live) {
-    const upload::Uploader::Line line = uploader_->line();
-    publisher_ = std::make_unique<upload::LivePublisher>(
-        std::move(live), upload::LiveEnvironment{line.loop, line.pacer, line.gate, *index_, clock,
-                                                 [this](const std::string& camera) { return has(camera); }});
-  }
+      std::move(*options), upload::UploaderEnvironment{*store_, *uploads_, clock, std::move(accept)});
+  const upload::Uploader::Line line = uploader_->line();
+  publisher_ = std::make_unique<upload::LivePublisher>(
+      std::move(live), upload::LiveEnvironment{line.loop, line.pacer, line.gate, *index_, clock,
+                                               [this](const std::string& camera) { return has(camera); }});
   provisional_->set_on_moved(
       [this](const std::string& camera, const store::ObjectName& name) { uploader_->added(camera, name); });
   return {};
@@ -231,6 +245,12 @@ base::Result<std::unique_ptr<Camera>> Relay::make_camera(const CameraConfig& con
 }
 
 base::Status Relay::reload(Config config) {
+  std::optional<upload::UploaderOptions> uploads;
+  if (uploader_ && config.cloud.enabled()) {
+    auto options = upload_options(config.cloud);
+    if (!options) return tl::unexpected(options.error());
+    uploads = std::move(*options);
+  }
   std::vector<std::unique_ptr<Camera>> made;
   std::vector<std::unique_ptr<Camera>> ended;
   for (const CameraConfig& wanted : config.cameras) {
@@ -252,11 +272,19 @@ base::Status Relay::reload(Config config) {
     }
     std::erase(cameras_, nullptr);
   }
+  if (uploads) {
+    upload::LiveOptions live = live_options(*uploads, config.cloud);
+    uploader_->change(std::move(*uploads));
+    publisher_->change(std::move(live));
+    config_.cloud = std::move(config.cloud);
+  }
   // An old session ends before its successor begins: cameras have few of them, and an object one writer.
   for (const auto& camera : ended) live_->remove_camera(camera->name());
   ended.clear();
   spdlog::info(
-      "configuration read again: {} cameras changed or are new; settings outside [[camera]] need a restart",
+      "configuration read again: {} cameras changed or are new; settings outside of [[camera]] and [cloud] "
+      "need a "
+      "restart, [cloud] too where it is new or taken away",
       made.size());
   {
     const std::lock_guard lock(cameras_mutex_);

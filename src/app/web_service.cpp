@@ -122,16 +122,19 @@ void WebService::add_routes() {
   // Without credentials only whether, not why: names of cameras are nobody else's business.
   router_->add(
       "GET", "/readyz", Need::nothing(), [this](const RequestContext& context, const Exchange& exchange) {
-        const auto reasons = api::not_ready_reasons(cameras_.cameras());
+        const bool knows = context.access.admin || context.access.kind == Access::Kind::kOpen;
+        const auto cameras = cameras_.cameras();
+        const auto uploads = cameras_.uploads();
+        const auto reasons = api::not_ready_reasons(cameras, uploads);
         if (reasons.empty()) {
-          exchange->respond({200,
-                             {{"Content-Type", "text/plain"}, {"Cache-Control", "no-store"}},
-                             std::string("recording as configured\n")});
+          std::string text = "recording as configured\n";
+          if (const auto safe = api::safe_until(cameras, uploads); knows && safe)
+            text += fmt::format("safe off-site up to {}\n", base::format_rfc3339(*safe));
+          exchange->respond({200, {{"Content-Type", "text/plain"}, {"Cache-Control", "no-store"}}, text});
           return;
         }
-        std::string detail = fmt::format("{} cameras are not recorded as configured", reasons.size());
-        if (context.access.admin || context.access.kind == Access::Kind::kOpen)
-          detail = fmt::format("{}", fmt::join(reasons, "; "));
+        std::string detail = fmt::format("{} things are not as configured", reasons.size());
+        if (knows) detail = fmt::format("{}", fmt::join(reasons, "; "));
         exchange->respond(net::problem(503, detail));
       });
   router_->add("GET", "/metrics", Need::admin(),

@@ -115,6 +115,7 @@ class HttpClient::Connection : public std::enable_shared_from_this<Connection> {
   }
   void resolve();
   void connect(size_t index);
+  void bound_silence();
   void handshake(size_t index);
   void next_address(size_t index, base::Error error);
   [[nodiscard]] base::Error handshake_error(const ErrorCode& ec);
@@ -227,8 +228,17 @@ void HttpClient::Connection::connect(size_t index) {
                                 link_->socket.native_non_blocking(true, ignored);
                                 link_->socket.set_option(tcp::no_delay(true), ignored);
                                 if (options_.gate) limit_unsent(link_->socket);
+                                bound_silence();
                                 handshake(index);
                               }));
+}
+
+// Over a line that is cut TCP waits twice as long each time before it tries again: one that was away for 13 s
+// would be found to be back after 25. Bytes that nobody acknowledges for half the time of a stall end the
+// connection (tcp(7), TCP_USER_TIMEOUT).
+void HttpClient::Connection::bound_silence() {
+  const auto most = static_cast<unsigned>((options_.stall / 2).count());
+  ::setsockopt(link_->socket.native_handle(), IPPROTO_TCP, TCP_USER_TIMEOUT, &most, sizeof(most));
 }
 
 void HttpClient::Connection::handshake(size_t index) {
@@ -317,9 +327,10 @@ void HttpClient::Connection::begin_body() {
 }
 
 void HttpClient::Connection::next_piece() {
+  Pacer* narrow = options_.gate && options_.gate->is_narrow() ? &options_.gate->narrow_pacer() : nullptr;
   uint64_t most = options_.pacer ? options_.pacer->piece_bytes() : uint64_t{256} << 10;
-  // What has its time from the pacer is before everything that asks later.
-  if (options_.gate && options_.gate->is_narrow()) most = (most + 3) / 4;
+  // What has its time from a pacer is before everything that asks later.
+  if (narrow) most = std::min((most + 3) / 4, narrow->piece_bytes());
   const size_t size = static_cast<size_t>(std::min(most, body_bytes_ - body_at_));
   body_done_ = size == 0;
   if (body_done_) return;
@@ -332,9 +343,11 @@ void HttpClient::Connection::next_piece() {
     if (auto read = file.file->read_at(file.offset + body_at_, link_->piece); !read)
       return fail(std::move(read.error()));
   }
-  if (!options_.pacer) return write_piece();
-  const auto at = options_.pacer->reserve(SteadyClock::now(), size);
-  if (at <= SteadyClock::now()) return write_piece();
+  const auto now = SteadyClock::now();
+  auto at = now;
+  if (options_.pacer) at = options_.pacer->reserve(now, size);
+  if (narrow) at = std::max(at, narrow->reserve(now, size));
+  if (at <= now) return write_piece();
   paced_ = true;
   pause_.expires_at(at);
   pause_.async_wait(guard([this](const ErrorCode& ec) {

@@ -90,7 +90,8 @@ bool overlaps(const ObjectName& name, base::UtcTime from, base::UtcTime to) {
   return name.start < to && name.end() > from;
 }
 
-// By seq; of one run's entries that hold the same chunks the finished one, then the longest, is kept.
+// By seq; of one run's entries that hold the same chunks the finished one, then the longest, is kept. Two
+// recorders that write to one folder by mistake give the same numbers to other times.
 void order_by_seq(std::vector<CatalogEntryPtr>& entries) {
   const auto before = [](const CatalogEntryPtr& a, const CatalogEntryPtr& b) {
     if (a->name.seq != b->name.seq) return a->name.seq < b->name.seq;
@@ -100,7 +101,8 @@ void order_by_seq(std::vector<CatalogEntryPtr>& entries) {
   };
   if (!std::ranges::is_sorted(entries, before)) std::ranges::sort(entries, before);
   const auto holds_start_of = [](const CatalogEntryPtr& a, const CatalogEntryPtr& b) {
-    return a->name.run == b->name.run && b->name.seq < a->name.seq + a->name.chunks.size();
+    return a->name.run == b->name.run && b->name.seq < a->name.seq + a->name.chunks.size() &&
+           b->name.start >= a->name.start && b->name.start < a->name.end();
   };
   entries.erase(std::unique(entries.begin(), entries.end(), holds_start_of), entries.end());
 }

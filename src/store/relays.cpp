@@ -6,13 +6,59 @@
 namespace miharu::store {
 namespace {
 
+// Times in names are whole milliseconds.
+constexpr base::milliseconds kRounding{2};
+// A run ends when pictures pause for 10 s.
+constexpr base::seconds kLongestPause{15};
+
 // Folders at the root that are no recorder's.
 bool is_ours(std::string_view folder) {
   return folder == "auth/" || folder == "app/" || folder == "control/" || folder == "rec/" ||
          folder == "tmp/";
 }
 
+// Objects that follow one another by number are one recorder's, as far as its runs count up and time goes
+// back only where the clock was set.
+bool goes_on(const ObjectName& before, const ObjectName& after) {
+  if (!leads_into(before, after)) return false;
+  if (before.run == after.run)
+    return after.start >= before.start && after.start < before.end() + kLongestPause;
+  return after.run.number > before.run.number &&
+         (after.start >= before.start || after.run.reason == RunReason::kClockStep);
+}
+
+// Whether one recorder can have made it: without contiguous numbers time goes back only where the clock was
+// set.
+bool may_follow(const ObjectName& name, base::UtcTime end) {
+  return name.start > end - kRounding || name.run.reason == RunReason::kClockStep;
+}
+
 }  // namespace
+
+std::vector<CatalogResult> by_recorder(CatalogResult result) {
+  std::vector<CatalogResult> recorders;
+  struct Last {
+    const ObjectName* name;
+    base::UtcTime end;
+  };
+  std::vector<Last> lasts;
+  for (CatalogEntryPtr& entry : result.entries) {
+    const ObjectName& name = entry->name;
+    auto of = std::ranges::find_if(lasts, [&](const Last& last) { return goes_on(*last.name, name); });
+    if (of == lasts.end())
+      of = std::ranges::find_if(lasts, [&](const Last& last) { return may_follow(name, last.end); });
+    if (of == lasts.end()) {
+      recorders.emplace_back();
+      of = lasts.insert(lasts.end(), {&name, name.end()});
+    }
+    *of = {&name, std::max(of->end, name.end())};
+    recorders[static_cast<size_t>(of - lasts.begin())].entries.push_back(std::move(entry));
+  }
+  if (recorders.empty()) return {std::move(result)};
+  recorders.front().undecodable = result.undecodable;
+  recorders.front().shadowed = result.shadowed;
+  return recorders;
+}
 
 CatalogResult merge(std::vector<CatalogResult> of_relays) {
   CatalogResult merged;
@@ -93,7 +139,7 @@ base::Result<CatalogResult> Relays::find_in_all(Find which, std::string_view cam
   for (const auto& [root, catalog] : *catalogs) {
     auto found = ((*catalog).*which)(camera, from, to);
     if (!found) return found;
-    results.push_back(std::move(*found));
+    for (CatalogResult& each : by_recorder(std::move(*found))) results.push_back(std::move(each));
   }
   return results.size() == 1 ? std::move(results.front()) : merge(std::move(results));
 }

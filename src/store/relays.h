@@ -58,6 +58,10 @@ class Relays final : public Footage {
   base::SteadyTime looked_at_{};
 };
 
+// What stands in one folder, of each recorder that wrote there: two that were given one name by mistake place
+// objects at the same time whose numbers do not follow one another. One, as a rule, is left as it is.
+std::vector<CatalogResult> by_recorder(CatalogResult result);
+
 // One timeline of several: by start, those of one recorder in their order. What overlaps an object of another
 // recorder that begins before it is left out and counted.
 CatalogResult merge(std::vector<CatalogResult> of_relays);

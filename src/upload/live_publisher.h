@@ -18,6 +18,7 @@
 namespace miharu::upload {
 
 struct LiveOptions {
+  bool enabled = true;  // else nobody is heard
   s3::Bucket bucket;
   s3::Credentials credentials;
   net::HttpClientOptions http;   // without pacer and gate
@@ -60,11 +61,15 @@ class LivePublisher {
 
   void start();
   void stop();
+  // Between start() and stop(): what is watched begins anew with these.
+  void change(LiveOptions options);
   // Any thread, cheap while nobody watches: the recording of `camera` has a new part.
   void changed(const std::string& camera);
   [[nodiscard]] LiveStatus status() const;  // any thread
 
  private:
+  void open();
+  void close();
   void look();
   void looked(const base::Result<net::HttpReply>& reply);
   void apply(bool certain);
@@ -72,6 +77,7 @@ class LivePublisher {
   void begin(const store::Wish& wish);
   void end(const std::string& camera);
   void note_clock(const net::HttpReply& reply);
+  void on_piece(const LivePiece& piece, base::nanoseconds took);
   void set_gate();
   [[nodiscard]] base::UtcTime store_time() const;
 
@@ -91,10 +97,13 @@ class LivePublisher {
   base::nanoseconds difference_{};  // the store's clock minus ours
   base::SteadyTime looked_at_{};
   std::optional<base::SteadyTime> watched_at_;
+  double strain_ = 0;  // of the line: for which share of a piece's length it is on its way
+  bool slow_ = true;   // the line: others wait
+  base::SteadyTime piece_at_{};
   boost::asio::steady_timer timer_;
 
-  bool started_ = false;  // main thread
-  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  bool started_ = false;                                        // main thread
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // false once closed: asked by what was posted
   mutable std::mutex mutex_;
   LiveStatus status_;                           // guarded by mutex_
   std::set<std::string, std::less<>> watched_;  // likewise: cameras with a session

@@ -140,9 +140,11 @@ void LiveSession::put_piece() {
     cutting_ = false;
     return;
   }
-  put(media_, piece.name(), std::move(*bytes), piece_options(piece.container), [this] {
+  const base::SteadyTime began = shared_.clock.steady();
+  put(media_, piece.name(), std::move(*bytes), piece_options(piece.container), [this, began] {
     if (queue_.empty()) return;
     const LivePiece& done = queue_.front();
+    shared_.on_piece(done, shared_.clock.steady() - began);
     shared_.count([&done](LiveTotals& totals) {
       totals.pieces += 1;
       totals.bytes += done.size_bytes;

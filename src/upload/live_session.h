@@ -43,6 +43,8 @@ struct LiveShared {
   std::function<base::UtcTime()> store_time;  // by our clock and the store's last Date
   std::function<void(const net::HttpReply&)> on_reply;
   std::function<void()> on_change;  // of urgent()
+  // A piece is there: how long it was on its way.
+  std::function<void(const LivePiece& piece, base::nanoseconds took)> on_piece;
   std::function<void(const std::function<void(LiveTotals&)>&)> count;
   base::LogLimiter limiter;
 };

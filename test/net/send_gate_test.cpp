@@ -26,6 +26,9 @@ class Sink {
     address.sin_family = AF_INET;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     socklen_t size = sizeof(address);
+    // A body must not fit into it.
+    const int buffer = 64 << 10;
+    ::setsockopt(listener_, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof(buffer));
     EXPECT_EQ(::bind(listener_, reinterpret_cast<sockaddr*>(&address), size), 0);
     EXPECT_EQ(::listen(listener_, 8), 0);
     ::getsockname(listener_, reinterpret_cast<sockaddr*>(&address), &size);

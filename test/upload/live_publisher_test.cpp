@@ -35,7 +35,12 @@ class FakeBucket {
     server_ = std::make_unique<net::HttpServer>(
         loop_, options,
         [this](const net::HttpRequest& request, const std::shared_ptr<net::HttpExchange>& exchange) {
-          exchange->respond(answer(request));
+          if (request.method != "PUT" || delay_ms == 0) return exchange->respond(answer(request));
+          auto timer = std::make_shared<boost::asio::steady_timer>(
+              loop_.context(), std::chrono::milliseconds(delay_ms.load()));
+          timer->async_wait([this, timer, request, exchange](const boost::system::error_code&) {
+            exchange->respond(answer(request));
+          });
         });
     EXPECT_TRUE(server_->start());
   }
@@ -75,6 +80,7 @@ class FakeBucket {
   }
 
   std::atomic<unsigned> refuse{0};  // the status that pieces get
+  std::atomic<int> delay_ms{0};     // of a PUT
   std::atomic<size_t> looks{0};
   std::atomic<size_t> unchanged{0};
 
@@ -213,7 +219,6 @@ TEST_F(LivePublisherTest, AWishBringsTheLatestPicturesUntilItEnds) {
   record(base::seconds(3));
   ASSERT_TRUE(store_.wait([&] { return true; }));
   ASSERT_TRUE(store_.wait_for(kList, "03:00:05"));
-  EXPECT_TRUE(gate_is_narrow());
   // It began with the key frame of the chunk that grew, and the bytes are those of the recording.
   const std::string playlist = store_.get(kList);
   const auto pieces = names(playlist);
@@ -337,6 +342,37 @@ TEST_F(LivePublisherTest, WhatIsTooMuchForTheLineIsLeftOut) {
   EXPECT_THAT(store_.get(kList), HasSubstr("#EXT-X-DISCONTINUITY\n"));
   EXPECT_GE(publisher_->status().totals.failures.at("busy"), 1U);
   EXPECT_EQ(publisher_->status().sessions, 1U);
+}
+
+// Others wait where pieces are long on their way, and only there.
+TEST_F(LivePublisherTest, OnALineWithRoomNothingElseWaits) {
+  begin();
+  start();
+  record(base::seconds(3));
+  store_.delay_ms = 400;
+  store_.wish({{"front", "s1", from_now(base::seconds(60))}});
+  ASSERT_TRUE(store_.wait_for(kList, "03:00:02.000"));
+  EXPECT_TRUE(gate_is_narrow());
+  record(base::seconds(1));
+  ASSERT_TRUE(store_.wait_for(kList, "03:00:02.960"));
+  EXPECT_TRUE(gate_is_narrow());
+  store_.delay_ms = 0;
+  for (int i = 0; i < 20 && gate_is_narrow(); ++i) {
+    const uint64_t pieces = publisher_->status().totals.pieces;
+    record(base::seconds(1));
+    for (int k = 0; k < 3000 && publisher_->status().totals.pieces == pieces; ++k)
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  EXPECT_FALSE(gate_is_narrow());
+  EXPECT_TRUE(gate_is_open());
+  EXPECT_EQ(publisher_->status().sessions, 1U);
+  // Until they are again.
+  store_.delay_ms = 900;
+  for (int i = 0; i < 20 && !gate_is_narrow(); ++i) {
+    record(base::seconds(1));
+    std::this_thread::sleep_for(std::chrono::milliseconds(500));
+  }
+  EXPECT_TRUE(gate_is_narrow());
 }
 
 // A key that may not: others are not held up for it.
