@@ -43,7 +43,8 @@ void pause_before(int attempt) {
 std::optional<Wish> renew(std::vector<Wish>& wishes, const std::string& camera, base::UtcTime now) {
   std::erase_if(wishes, [now](const Wish& each) { return each.until < now - kForgotten; });
   const auto known = std::ranges::find(wishes, camera, &Wish::camera);
-  const bool alive = known != wishes.end() && known->until > now && known->until <= now + LiveWishes::kHolds * 2;
+  const bool alive =
+      known != wishes.end() && known->until > now && known->until <= now + LiveWishes::kHolds * 2;
   if (alive && known->until >= now + LiveWishes::kStillFresh) return std::nullopt;
   Wish wish{camera, alive ? known->session : new_session(),
             std::chrono::floor<base::milliseconds>(now + LiveWishes::kHolds)};
@@ -102,9 +103,10 @@ net::HttpResponse LiveWishes::respond(const std::string& camera, const Access& a
   if (!answer) {
     if (answer.error().code == Errc::kUnsupported) return net::problem(501, answer.error().text);
     if (answer.error().code == Errc::kRefused) {
-      return net::problem(503, answer.error().text +
-                                   "; live pictures need s3:PutObject of control/*/wanted.json for the key of "
-                                   "this server");
+      return net::problem(503,
+                          answer.error().text +
+                              "; live pictures need s3:PutObject of control/*/wanted.json for the key of "
+                              "this server");
     }
     return problem_of(answer.error());
   }
@@ -130,9 +132,10 @@ net::HttpResponse LiveWishes::file(std::string_view relay, std::string_view came
   auto bytes = store_.get(store::live_folder(relay, camera, session) + std::string(file), 0, kMostFileBytes);
   if (!bytes) return problem_of(bytes.error());
   net::HttpResponse response;
-  response.headers = {
-      {"Content-Type", playlist ? "application/vnd.apple.mpegurl" : ts ? "video/mp2t" : "video/mp4"},
-      {"Cache-Control", playlist ? "no-cache" : std::string(kImmutable)}};
+  response.headers = {{"Content-Type", playlist ? "application/vnd.apple.mpegurl"
+                                       : ts     ? "video/mp2t"
+                                                : "video/mp4"},
+                      {"Cache-Control", playlist ? "no-cache" : std::string(kImmutable)}};
   response.body = std::string(base::as_text(*bytes));
   return response;
 }

@@ -1,5 +1,5 @@
-// POST /api/v1/cameras/{camera}/live of who serves a bucket: the recorder is asked for live pictures, as long as this
-// is repeated. Answers where they are.
+// POST /api/v1/cameras/{camera}/live of who serves a bucket: the recorder is asked for live pictures, as long
+// as this is repeated. Answers where they are.
 #pragma once
 
 #include <map>
@@ -35,8 +35,8 @@ class LiveWishes {
     std::string folder;            // in the store; the recorder makes it, and the playlist in it
     base::UtcTime recorded_until;  // of what is in the bucket: whether the recorder is alive
   };
-  // kNotFound: no recorder has this camera. kUnsupported: the store is no bucket. kRefused: the key of this server
-  // may not write wishes.
+  // kNotFound: no recorder has this camera. kUnsupported: the store is no bucket. kRefused: the key of this
+  // server may not write wishes.
   base::Result<Answer> wish(const std::string& camera);
   // {"playlist": "media/r1/live/front/s.../live.m3u8", "again_ms": 10000, "recorded_until": "..."}, and the cookies
   // by which a CDN gives what lies there.

@@ -42,6 +42,18 @@ record::RetentionOptions retention_options(const Config& config) {
   return options;
 }
 
+upload::LiveOptions live_options(const upload::UploaderOptions& uploads, const Config::Cloud& cloud) {
+  upload::LiveOptions options;
+  options.enabled = cloud.live;
+  options.bucket = uploads.bucket;
+  options.credentials = uploads.credentials;
+  options.http = uploads.http;
+  options.http.stall = kLiveStall;
+  options.relay = uploads.relay;
+  options.bits_per_second = cloud.live_bits_per_second;
+  return options;
+}
+
 }  // namespace
 
 Relay::Relay(Config config, std::filesystem::path data)
@@ -173,18 +185,13 @@ base::Status Relay::open_cloud() {
       done(stands.value_or(false));
     });
   };
-  upload::LiveOptions live{options->bucket, options->credentials, options->http, options->relay,
-                           config_.cloud.live_bits_per_second};
-  live.http.stall = kLiveStall;
+  upload::LiveOptions live = live_options(*options, config_.cloud);
   uploader_ = std::make_unique<upload::Uploader>(
       std::move(*options), upload::UploaderEnvironment{*store_, *uploads_, clock, std::move(accept)});
-  if (config_.cloud.live) {
-    const upload::Uploader::Line line = uploader_->line();
-    publisher_ = std::make_unique<upload::LivePublisher>(
-        std::move(live),
-        upload::LiveEnvironment{line.loop, line.pacer, line.gate, *index_, clock,
-                                [this](const std::string& camera) { return has(camera); }});
-  }
+  const upload::Uploader::Line line = uploader_->line();
+  publisher_ = std::make_unique<upload::LivePublisher>(
+      std::move(live), upload::LiveEnvironment{line.loop, line.pacer, line.gate, *index_, clock,
+                                               [this](const std::string& camera) { return has(camera); }});
   provisional_->set_on_moved(
       [this](const std::string& camera, const store::ObjectName& name) { uploader_->added(camera, name); });
   return {};
@@ -266,7 +273,9 @@ base::Status Relay::reload(Config config) {
     std::erase(cameras_, nullptr);
   }
   if (uploads) {
+    upload::LiveOptions live = live_options(*uploads, config.cloud);
     uploader_->change(std::move(*uploads));
+    publisher_->change(std::move(live));
     config_.cloud = std::move(config.cloud);
   }
   // An old session ends before its successor begins: cameras have few of them, and an object one writer.

@@ -71,7 +71,7 @@ class Relay final : public api::CameraList {
   std::unique_ptr<record::Retention> retention_;
   std::unique_ptr<upload::UploadLog> uploads_;  // null without [cloud], as the uploader
   std::unique_ptr<upload::Uploader> uploader_;
-  std::unique_ptr<upload::LivePublisher> publisher_;  // on the uploader's thread; null where it may not
+  std::unique_ptr<upload::LivePublisher> publisher_;  // likewise, on the uploader's thread
   std::unique_ptr<net::EventLoop> disk_loop_;
   std::unique_ptr<net::EventLoop> control_loop_;
   std::vector<std::unique_ptr<MediaThread>> media_;

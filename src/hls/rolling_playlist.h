@@ -1,5 +1,5 @@
-// The live playlist that a recorder puts beside its parts into a bucket (RFC 8216): a short window of segments of
-// about a second, text that is replaced each time one is added. Text out: no I/O, no clock.
+// The live playlist that a recorder puts beside its parts into a bucket (RFC 8216): a short window of
+// segments of about a second, text that is replaced each time one is added. Text out: no I/O, no clock.
 #pragma once
 
 #include <cstdint>

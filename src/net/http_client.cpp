@@ -38,8 +38,8 @@ constexpr size_t kReadBytes = 16 << 10;
 constexpr uint32_t kMostHeaderBytes = 16 << 10;
 constexpr std::chrono::milliseconds kWatch{500};
 
-// Of a body that can wait: what the kernel takes of it and cannot send yet; and, while the gate is narrow, what
-// is not acknowledged either (it makes about half more of this): a quarter of a second at 5 Mbit/s.
+// Of a body that can wait: what the kernel takes of it and cannot send yet; and, while the gate is narrow,
+// what is not acknowledged either (it makes about half more of this): a quarter of a second at 5 Mbit/s.
 constexpr int kMostUnsentBytes = 128 << 10;
 constexpr int kNarrowBytes = 96 << 10;
 constexpr size_t kHeldPieceBytes = 4 << 10;
@@ -227,8 +227,8 @@ void HttpClient::Connection::connect(size_t index) {
                                 ErrorCode ignored;
                                 link_->socket.native_non_blocking(true, ignored);
                                 link_->socket.set_option(tcp::no_delay(true), ignored);
-                                bound_silence();
                                 if (options_.gate) limit_unsent(link_->socket);
+                                bound_silence();
                                 handshake(index);
                               }));
 }
@@ -327,9 +327,10 @@ void HttpClient::Connection::begin_body() {
 }
 
 void HttpClient::Connection::next_piece() {
+  Pacer* narrow = options_.gate && options_.gate->is_narrow() ? &options_.gate->narrow_pacer() : nullptr;
   uint64_t most = options_.pacer ? options_.pacer->piece_bytes() : uint64_t{256} << 10;
-  // What has its time from the pacer is before everything that asks later.
-  if (options_.gate && options_.gate->is_narrow()) most = (most + 3) / 4;
+  // What has its time from a pacer is before everything that asks later.
+  if (narrow) most = std::min((most + 3) / 4, narrow->piece_bytes());
   const size_t size = static_cast<size_t>(std::min(most, body_bytes_ - body_at_));
   body_done_ = size == 0;
   if (body_done_) return;
@@ -342,9 +343,11 @@ void HttpClient::Connection::next_piece() {
     if (auto read = file.file->read_at(file.offset + body_at_, link_->piece); !read)
       return fail(std::move(read.error()));
   }
-  if (!options_.pacer) return write_piece();
-  const auto at = options_.pacer->reserve(SteadyClock::now(), size);
-  if (at <= SteadyClock::now()) return write_piece();
+  const auto now = SteadyClock::now();
+  auto at = now;
+  if (options_.pacer) at = options_.pacer->reserve(now, size);
+  if (narrow) at = std::max(at, narrow->reserve(now, size));
+  if (at <= now) return write_piece();
   paced_ = true;
   pause_.expires_at(at);
   pause_.async_wait(guard([this](const ErrorCode& ec) {

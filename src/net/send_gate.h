@@ -5,6 +5,8 @@
 #include <utility>
 #include <vector>
 
+#include "net/pacer.h"
+
 namespace miharu::net {
 
 // Of the connections whose HttpClientOptions name it; they are all on one thread. Must outlive them.
@@ -22,10 +24,14 @@ class SendGate {
     turn_ = nullptr;
     if (open_) wake();
   }
+  // What all bodies together may send while it is narrow; 0: what the line takes.
+  void set_narrow_rate(uint64_t bits_per_second) { narrow_pacer_ = Pacer(bits_per_second); }
+  [[nodiscard]] Pacer& narrow_pacer() { return narrow_pacer_; }
   [[nodiscard]] bool is_open() const { return open_; }
   [[nodiscard]] bool is_narrow() const { return narrow_; }
 
-  // Whether the connection `who` may send a piece. While the gate is narrow it then has the turn until done().
+  // Whether the connection `who` may send a piece. While the gate is narrow it then has the turn until
+  // done().
   [[nodiscard]] bool may_send(const void* who) {
     if (!open_) return false;
     if (narrow_ && turn_ == nullptr) turn_ = who;
@@ -49,6 +55,7 @@ class SendGate {
   bool open_ = true;
   bool narrow_ = false;
   const void* turn_ = nullptr;
+  Pacer narrow_pacer_{0};
   std::vector<std::function<void()>> waiting_;
 };
 

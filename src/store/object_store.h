@@ -77,12 +77,14 @@ class ObjectStore {
   [[nodiscard]] virtual bool is_bucket() const { return false; }
 
   // For objects that several write: read, and replaced only while it is still that version (empty: made, only
-  // while there is none), else kExists. kUnsupported where nobody but one writes. Up to `limit_bytes` are read.
+  // while there is none), else kExists. kUnsupported where nobody but one writes. Up to `limit_bytes` are
+  // read.
   virtual base::Result<VersionedText> get_versioned(std::string_view key, uint64_t limit_bytes) {
     static_cast<void>(limit_bytes);
     return base::fail(base::Errc::kUnsupported, std::string(key) + ": this store has no versions");
   }
-  virtual base::Status replace_version(std::string_view key, std::string_view text, const std::string& version) {
+  virtual base::Status replace_version(std::string_view key, std::string_view text,
+                                       const std::string& version) {
     static_cast<void>(text);
     static_cast<void>(version);
     return base::fail(base::Errc::kUnsupported, std::string(key) + ": this store has no versions");

@@ -21,7 +21,8 @@ std::optional<Wish> read_wish(std::string_view camera, const json::value& value)
   if (!value.is_object() || !check_camera_name(camera)) return std::nullopt;
   const json::value* session = value.get_object().if_contains("session");
   const json::value* until = value.get_object().if_contains("until");
-  if (session == nullptr || until == nullptr || !session->is_string() || !until->is_int64()) return std::nullopt;
+  if (session == nullptr || until == nullptr || !session->is_string() || !until->is_int64())
+    return std::nullopt;
   const std::string_view id(session->get_string().data(), session->get_string().size());
   if (!is_session(id) || until->get_int64() < 0 || until->get_int64() > kLastMs) return std::nullopt;
   return Wish{std::string(camera), std::string(id), base::from_unix_ms(until->get_int64())};
@@ -36,7 +37,8 @@ bool is_session(std::string_view text) {
 }
 
 base::Result<std::vector<Wish>> parse_wishes(std::string_view text) {
-  if (text.size() > kMaxWishesBytes) return base::fail(Errc::kLimit, "the wishes are larger than they may be");
+  if (text.size() > kMaxWishesBytes)
+    return base::fail(Errc::kLimit, "the wishes are larger than they may be");
   json::error_code ec;
   const json::value root = json::parse(json::string_view(text.data(), text.size()), ec);
   if (ec || !root.is_object()) return base::fail(Errc::kMalformed, "the wishes are not an object of JSON");

@@ -1,5 +1,5 @@
-// Who wants to see which camera live: control/<relay>/wanted.json of a bucket, written by who serves the bucket
-// and read by the recorder. And where the recorder puts what was wished for.
+// Who wants to see which camera live: control/<relay>/wanted.json of a bucket, written by who serves the
+// bucket and read by the recorder. And where the recorder puts what was wished for.
 #pragma once
 
 #include <string>
@@ -21,8 +21,9 @@ struct Wish {
   bool operator==(const Wish&) const = default;
 };
 
-// {"cameras":{"front":{"session":"s0123456789abcdef","until":1795287600123}}}; {} is no wish. Members that are
-// not known are skipped, and so is a camera whose wish is not as above. kMalformed, kLimit: the whole is not.
+// {"cameras":{"front":{"session":"s0123456789abcdef","until":1795287600123}}}; {} is no wish. Members that
+// are not known are skipped, and so is a camera whose wish is not as above. kMalformed, kLimit: the whole is
+// not.
 base::Result<std::vector<Wish>> parse_wishes(std::string_view text);
 std::string format_wishes(const std::vector<Wish>& wishes);
 

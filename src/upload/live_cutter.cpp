@@ -55,7 +55,8 @@ std::vector<LivePiece> LiveCutter::cut(const std::vector<RecentChunk>& chunks) {
       before += base::microseconds(part.duration_us);
       if (i < next_->part) continue;
       if (piece.size_bytes == 0) {
-        piece = {chunk->run, chunk->seq, i, chunk->container, chunk->start + start, {}, part.offset, 0, false, false};
+        piece = {chunk->run, chunk->seq, i,    chunk->container, chunk->start + start, {}, part.offset,
+                 0,          false,      false};
         piece.key = i == 0 && part.independent;
       }
       piece.size_bytes += part.size_bytes;

@@ -31,11 +31,11 @@ class LiveCutter {
  public:
   static constexpr base::milliseconds kPiece{900};  // a part more than that, at most
 
-  // What is new of `chunks` (Recordings::recent). It begins with the latest key frame that begins a chunk, and does
-  // so again where chunks are missing.
+  // What is new of `chunks` (Recordings::recent). It begins with the latest key frame that begins a chunk,
+  // and does so again where chunks are missing.
   std::vector<LivePiece> cut(const std::vector<record::RecentChunk>& chunks);
-  // Goes on with the latest key frame that was not cut yet, for what waits is too much for the line. False: there
-  // is none, and nothing was changed.
+  // Goes on with the latest key frame that was not cut yet, for what waits is too much for the line. False:
+  // there is none, and nothing was changed.
   bool skip(const std::vector<record::RecentChunk>& chunks, uint64_t behind_seq);
 
  private:

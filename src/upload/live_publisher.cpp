@@ -5,6 +5,22 @@
 #include <fmt/format.h>
 
 namespace miharu::upload {
+namespace {
+
+// A line on which pieces are under way for a larger share of their length is slow, until it is less than the
+// second; before anything is known it is taken for one.
+constexpr double kSlow = 0.3;
+constexpr double kFast = 0.12;
+constexpr double kUnknown = 0.5;
+// Pieces at the end of a chunk are short and tell little.
+constexpr base::milliseconds kTelling{300};
+// What others get of what a slow line has left, and at least.
+constexpr double kShare = 0.85;
+constexpr uint64_t kLeastBitsPerSecond = 100'000;
+// Without pieces for so long, all of it.
+constexpr base::seconds kNoPieces{5};
+
+}  // namespace
 
 LivePublisher::LivePublisher(LiveOptions options, const LiveEnvironment& environment)
     : options_(std::move(options)),
@@ -29,6 +45,7 @@ LivePublisher::LivePublisher(LiveOptions options, const LiveEnvironment& environ
               [this] { return store_time(); },
               [this](const net::HttpReply& reply) { note_clock(reply); },
               [this] { set_gate(); },
+              [this](const LivePiece& piece, base::nanoseconds took) { on_piece(piece, took); },
               [this](const std::function<void(LiveTotals&)>& count) {
                 const std::lock_guard lock(mutex_);
                 count(status_.totals);
@@ -45,28 +62,48 @@ LivePublisher::~LivePublisher() {
 
 void LivePublisher::start() {
   started_ = true;
-  environment_.loop.post([this] {
-    asker_ = std::make_unique<net::HttpClient>(environment_.loop, options_.bucket.origin, options_.http);
-    look();
-  });
+  environment_.loop.post([this] { open(); });
 }
 
 void LivePublisher::stop() {
   if (!started_) return;
   started_ = false;
-  {
-    const std::lock_guard lock(mutex_);
-    watched_.clear();
-  }
-  environment_.loop.run_and_wait([this] {
-    *alive_ = false;
-    timer_.cancel();
-    asker_.reset();
-    sessions_.clear();
-    ending_.clear();
-    clients_.clear();
-    set_gate();
+  environment_.loop.run_and_wait([this] { close(); });
+}
+
+void LivePublisher::change(LiveOptions options) {
+  environment_.loop.run_and_wait([this, &options] {
+    close();
+    options_ = std::move(options);
+    options_.http.pacer = &pacer_;
+    options_.http.gate = nullptr;
+    requests_ = s3::RequestMaker(options_.bucket, options_.credentials);
+    pacer_ = net::Pacer(options_.bits_per_second, &environment_.pacer);
+    shared_.relay = options_.relay;
+    open();
   });
+}
+
+void LivePublisher::open() {
+  if (!options_.enabled) return;
+  alive_ = std::make_shared<bool>(true);
+  asker_ = std::make_unique<net::HttpClient>(environment_.loop, options_.bucket.origin, options_.http);
+  look();
+}
+
+void LivePublisher::close() {
+  *alive_ = false;
+  timer_.cancel();
+  asker_.reset();
+  sessions_.clear();
+  ending_.clear();
+  clients_.clear();
+  wishes_.clear();
+  etag_.clear();
+  set_gate();
+  const std::lock_guard lock(mutex_);
+  watched_.clear();
+  status_.sessions = 0;
 }
 
 void LivePublisher::changed(const std::string& camera) {
@@ -74,8 +111,7 @@ void LivePublisher::changed(const std::string& camera) {
     const std::lock_guard lock(mutex_);
     if (!watched_.contains(camera)) return;
   }
-  environment_.loop.post([this, alive = alive_, camera] {
-    if (!*alive) return;
+  environment_.loop.post([this, camera] {
     if (const auto found = sessions_.find(camera); found != sessions_.end()) found->second->look();
   });
 }
@@ -128,6 +164,7 @@ void LivePublisher::looked(const base::Result<net::HttpReply>& reply) {
   apply(certain);
   const base::SteadyTime now = environment_.clock.steady();
   if (!sessions_.empty()) watched_at_ = now;
+  if (now - piece_at_ > kNoPieces) environment_.gate.set_narrow_rate(0);
   const bool awake = watched_at_ && now - *watched_at_ < options_.stays_awake;
   look_after((awake ? options_.awake : options_.at_rest) - (now - looked_at_));
 }
@@ -148,9 +185,10 @@ void LivePublisher::apply(bool certain) {
   };
   std::vector<std::string> over;
   for (const auto& [camera, session] : sessions_) {
-    const bool wished = std::ranges::any_of(wishes_, [&, &name = camera, &mine = session](const store::Wish& wish) {
-      return wish.camera == name && wish.session == mine->id() && holds(wish);
-    });
+    const bool wished =
+        std::ranges::any_of(wishes_, [&, &name = camera, &mine = session](const store::Wish& wish) {
+          return wish.camera == name && wish.session == mine->id() && holds(wish);
+        });
     if (!wished) over.push_back(camera);
   }
   for (const std::string& camera : over) end(camera);
@@ -169,7 +207,11 @@ void LivePublisher::begin(const store::Wish& wish) {
     watched_.insert(wish.camera);
     status_.sessions = watched_.size();
   }
-  environment_.gate.set_narrow(true);
+  if (sessions_.empty()) {
+    slow_ = true;
+    strain_ = kUnknown;
+  }
+  set_gate();
   sessions_.emplace(wish.camera, std::make_unique<LiveSession>(shared_, wish.camera, wish.session));
 }
 
@@ -191,12 +233,26 @@ void LivePublisher::end(const std::string& camera) {
   });
 }
 
+// On a line with room for everything nothing has to wait. On a slow one what others sent is before a piece,
+// in buffers that nobody sees: they get no more than what the line has left.
+void LivePublisher::on_piece(const LivePiece& piece, base::nanoseconds took) {
+  piece_at_ = environment_.clock.steady();
+  if (piece.duration < kTelling) return;
+  const double seconds = std::max(0.001, std::chrono::duration<double>(took).count());
+  const double share = seconds / std::chrono::duration<double>(piece.duration).count();
+  strain_ += 0.3 * (share - strain_);
+  slow_ = strain_ > (slow_ ? kFast : kSlow);
+  const double line = static_cast<double>(piece.size_bytes) * 8 / seconds;
+  const double left = kShare * line * (1 - std::min(0.9, share));
+  environment_.gate.set_narrow_rate(std::max(kLeastBitsPerSecond, static_cast<uint64_t>(left)));
+}
+
 void LivePublisher::set_gate() {
   const auto urgent = [](const std::unique_ptr<LiveSession>& each) { return each->urgent(); };
   const bool any = std::ranges::any_of(sessions_, [&](const auto& each) { return urgent(each.second); }) ||
                    std::ranges::any_of(ending_, urgent);
-  environment_.gate.set_narrow(!sessions_.empty());
-  environment_.gate.set_open(!any);
+  environment_.gate.set_narrow(slow_ && !sessions_.empty());
+  environment_.gate.set_open(!(slow_ && any));
 }
 
 LiveStatus LivePublisher::status() const {

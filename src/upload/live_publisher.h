@@ -1,5 +1,6 @@
-// Live pictures through the bucket: looks who wishes to watch (store/wishes.h), and puts what the cameras send there
-// for as long as somebody does. Nobody can reach this machine, and this machine asks for nothing else.
+// Live pictures through the bucket: looks who wishes to watch (store/wishes.h), and puts what the cameras
+// send there for as long as somebody does. Nobody can reach this machine, and this machine asks for nothing
+// else.
 #pragma once
 
 #include <map>
@@ -17,29 +18,30 @@
 namespace miharu::upload {
 
 struct LiveOptions {
+  bool enabled = true;  // else nobody is heard
   s3::Bucket bucket;
   s3::Credentials credentials;
   net::HttpClientOptions http;   // without pacer and gate
   std::string relay;             // whose wishes, and whose folder
   uint64_t bits_per_second = 0;  // of all live pictures together; 0: what the line gives
   std::chrono::milliseconds at_rest{10'000};
-  std::chrono::milliseconds awake{2'000};      // since somebody watched
+  std::chrono::milliseconds awake{2'000};  // since somebody watched
   std::chrono::milliseconds stays_awake{600'000};
 };
 
 // What it works with. All must outlive it.
 struct LiveEnvironment {
-  net::EventLoop& loop;   // everything happens on its thread
-  net::Pacer& pacer;      // of the whole line
-  net::SendGate& gate;    // of what can wait
+  net::EventLoop& loop;  // everything happens on its thread
+  net::Pacer& pacer;     // of the whole line
+  net::SendGate& gate;   // of what can wait
   const record::Recordings& recordings;
   const base::Clock& clock;
   std::function<bool(const std::string& camera)> has;  // any thread
 };
 
 struct LiveStatus {
-  uint64_t sessions = 0;  // being watched now
-  uint64_t looks = 0;     // at the wishes
+  uint64_t sessions = 0;   // being watched now
+  uint64_t looks = 0;      // at the wishes
   uint64_t unchanged = 0;  // of those
   LiveTotals totals;
 };
@@ -59,11 +61,15 @@ class LivePublisher {
 
   void start();
   void stop();
+  // Between start() and stop(): what is watched begins anew with these.
+  void change(LiveOptions options);
   // Any thread, cheap while nobody watches: the recording of `camera` has a new part.
   void changed(const std::string& camera);
   [[nodiscard]] LiveStatus status() const;  // any thread
 
  private:
+  void open();
+  void close();
   void look();
   void looked(const base::Result<net::HttpReply>& reply);
   void apply(bool certain);
@@ -71,6 +77,7 @@ class LivePublisher {
   void begin(const store::Wish& wish);
   void end(const std::string& camera);
   void note_clock(const net::HttpReply& reply);
+  void on_piece(const LivePiece& piece, base::nanoseconds took);
   void set_gate();
   [[nodiscard]] base::UtcTime store_time() const;
 
@@ -82,7 +89,7 @@ class LivePublisher {
   // On the loop's thread.
   LiveShared shared_;
   std::unique_ptr<net::HttpClient> asker_;
-  std::vector<std::unique_ptr<net::HttpClient>> clients_;  // free ones, kept warm
+  std::vector<std::unique_ptr<net::HttpClient>> clients_;         // free ones, kept warm
   std::map<std::string, std::unique_ptr<LiveSession>> sessions_;  // by camera
   std::vector<std::unique_ptr<LiveSession>> ending_;
   std::vector<store::Wish> wishes_;
@@ -90,12 +97,15 @@ class LivePublisher {
   base::nanoseconds difference_{};  // the store's clock minus ours
   base::SteadyTime looked_at_{};
   std::optional<base::SteadyTime> watched_at_;
+  double strain_ = 0;  // of the line: for which share of a piece's length it is on its way
+  bool slow_ = true;   // the line: others wait
+  base::SteadyTime piece_at_{};
   boost::asio::steady_timer timer_;
 
-  bool started_ = false;  // main thread
-  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  bool started_ = false;                                        // main thread
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // false once closed: asked by what was posted
   mutable std::mutex mutex_;
-  LiveStatus status_;               // guarded by mutex_
+  LiveStatus status_;                           // guarded by mutex_
   std::set<std::string, std::less<>> watched_;  // likewise: cameras with a session
 };
 

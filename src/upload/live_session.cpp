@@ -45,10 +45,9 @@ LiveSession::LiveSession(LiveShared& shared, std::string camera, std::string id)
       beside_{shared.take_client()},
       pause_(shared.loop.context()),
       backoff_(kFirstPause, kLongestPause, static_cast<uint32_t>(std::hash<std::string>{}(id_))) {
-  // Numbers of a session go up over restarts, for they run slower than these.
+  // Numbers of a session go up over restarts, for pieces are fewer than ten a second.
   const auto now_ms = static_cast<uint64_t>(base::to_unix_ms(shared_.clock.utc()));
-  playlist_.media_sequence = now_ms / 500;
-  playlist_.discontinuity_sequence = now_ms / 1000;
+  playlist_.media_sequence = now_ms / 100;
   look();
   // An empty list: we are at it, and the camera sends nothing.
   if (cutting_) return;
@@ -114,7 +113,9 @@ void LiveSession::step() {
   if (!pausing_ && !finished_) {
     if (!media_.busy && !queue_.empty()) put_piece();
     if (!beside_.busy) {
-      const LivePiece* next = !uploaded_.empty() ? &uploaded_.front() : !queue_.empty() ? &queue_.front() : nullptr;
+      const LivePiece* next = !uploaded_.empty() ? &uploaded_.front()
+                              : !queue_.empty()  ? &queue_.front()
+                                                 : nullptr;
       if (next != nullptr && !has_init(*next)) {
         put_init(*next);
       } else if (changed_) {
@@ -139,9 +140,11 @@ void LiveSession::put_piece() {
     cutting_ = false;
     return;
   }
-  put(media_, piece.name(), std::move(*bytes), piece_options(piece.container), [this] {
+  const base::SteadyTime began = shared_.clock.steady();
+  put(media_, piece.name(), std::move(*bytes), piece_options(piece.container), [this, began] {
     if (queue_.empty()) return;
     const LivePiece& done = queue_.front();
+    shared_.on_piece(done, shared_.clock.steady() - began);
     shared_.count([&done](LiveTotals& totals) {
       totals.pieces += 1;
       totals.bytes += done.size_bytes;
@@ -170,6 +173,8 @@ void LiveSession::put_init(const LivePiece& piece) {
 void LiveSession::publish() {
   for (; !uploaded_.empty() && has_init(uploaded_.front()); uploaded_.pop_front()) {
     const LivePiece& piece = uploaded_.front();
+    // As in the live playlists of the recorder. (hls.js keeps an array by this number: it must be small.)
+    if (playlist_.segments.empty()) playlist_.discontinuity_sequence = piece.run.number;
     hls::RollingSegment segment;
     segment.name = piece.name();
     if (piece.container == store::Container::kFmp4) segment.init = init_name(piece.run);
@@ -197,27 +202,27 @@ void LiveSession::put_playlist() {
 void LiveSession::put(Lane& lane, const std::string& name, std::string body, const s3::PutOptions& options,
                       std::function<void()> done) {
   lane.busy = true;
-  lane.client->send(
-      shared_.requests.put(folder_ + name, std::move(body), options, shared_.store_time()),
-      [this, &lane, done = std::move(done)](const base::Result<net::HttpReply>& reply) {
-        lane.busy = false;
-        if (reply) shared_.on_reply(*reply);
-        const bool good = reply && reply->status >= 200 && reply->status < 300;
-        const s3::Failure failure =
-            good ? s3::Failure() : (reply ? s3::classify(*reply) : s3::classify(reply.error()));
-        // Names are of bytes: what is there is what was to be put.
-        if (good || failure.fault == s3::Fault::kExists) {
-          backoff_.reset();
-          done();
-        } else {
-          failed(lane, failure);
-        }
-        step();
-      });
+  lane.client->send(shared_.requests.put(folder_ + name, std::move(body), options, shared_.store_time()),
+                    [this, &lane, done = std::move(done)](const base::Result<net::HttpReply>& reply) {
+                      lane.busy = false;
+                      if (reply) shared_.on_reply(*reply);
+                      const bool good = reply && reply->status >= 200 && reply->status < 300;
+                      const s3::Failure failure =
+                          good ? s3::Failure() : (reply ? s3::classify(*reply) : s3::classify(reply.error()));
+                      // Names are of bytes: what is there is what was to be put.
+                      if (good || failure.fault == s3::Fault::kExists) {
+                        backoff_.reset();
+                        done();
+                      } else {
+                        failed(lane, failure);
+                      }
+                      step();
+                    });
 }
 
 void LiveSession::failed(const Lane& lane, const s3::Failure& failure) {
-  shared_.count([&failure](LiveTotals& totals) { totals.failures[std::string(s3::name_of(failure.fault))] += 1; });
+  shared_.count(
+      [&failure](LiveTotals& totals) { totals.failures[std::string(s3::name_of(failure.fault))] += 1; });
   if (&lane == &beside_) changed_ = true;
   if (on_end_) {
     if (&lane == &beside_) finish();

@@ -1,4 +1,5 @@
-// One camera that somebody watches through the bucket: pieces of its recording, and the playlist that names them.
+// One camera that somebody watches through the bucket: pieces of its recording, and the playlist that names
+// them.
 #pragma once
 
 #include <cstdint>
@@ -26,7 +27,7 @@ namespace miharu::upload {
 struct LiveTotals {
   uint64_t pieces = 0;
   uint64_t bytes = 0;
-  uint64_t skips = 0;  // that the line was too slow, and pictures were left out
+  uint64_t skips = 0;                        // that the line was too slow, and pictures were left out
   std::map<std::string, uint64_t> failures;  // by s3::name_of(Fault)
 };
 
@@ -42,11 +43,14 @@ struct LiveShared {
   std::function<base::UtcTime()> store_time;  // by our clock and the store's last Date
   std::function<void(const net::HttpReply&)> on_reply;
   std::function<void()> on_change;  // of urgent()
+  // A piece is there: how long it was on its way.
+  std::function<void(const LivePiece& piece, base::nanoseconds took)> on_piece;
   std::function<void(const std::function<void(LiveTotals&)>&)> count;
   base::LogLimiter limiter;
 };
 
-// Lives on the loop's thread. Puts one piece at a time, and beside it the initialization part or the playlist.
+// Lives on the loop's thread. Puts one piece at a time, and beside it the initialization part or the
+// playlist.
 class LiveSession {
  public:
   // So much may wait for the line; then it goes on with the latest key frame.

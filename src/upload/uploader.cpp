@@ -110,6 +110,7 @@ void Uploader::change(UploaderOptions options) {
   loop_.run_and_wait([this, &options] {
     options_ = std::move(options);
     options_.http.pacer = &pacer_;
+    options_.http.gate = &gate_;
     requests_ = s3::RequestMaker(options_.bucket, options_.credentials);
     pacer_ = net::Pacer(options_.bits_per_second);
     generation_ += 1;

@@ -93,8 +93,8 @@ class Uploader {
   void added(const std::string& camera, const store::ObjectName& name);
   [[nodiscard]] UploadStatus status() const;  // any thread; asks the log
 
-  // For who sends what is more urgent over the same line: while the gate is closed, objects wait. Loop, pacer and
-  // gate are those of the uploader's thread, which runs from start() to stop().
+  // For who sends what is more urgent over the same line: while the gate is closed, objects wait. Loop, pacer
+  // and gate are those of the uploader's thread, which runs from start() to stop().
   struct Line {
     net::EventLoop& loop;
     net::Pacer& pacer;

@@ -2,9 +2,9 @@
 
 #include <thread>
 
-#include <boost/json.hpp>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <boost/json.hpp>
 
 #include "support/manual_clock.h"
 
@@ -141,8 +141,8 @@ TEST_F(LiveWishesTest, AWishThatIsRepeatedGoesOn) {
 
 TEST_F(LiveWishesTest, OthersWishesStayAndOldOnesGo) {
   store_.objects[kKey] = store::format_wishes({{"yard", "s1", kNow + seconds(20)},
-                                              {"hall", "s2", kNow - seconds(100)},
-                                              {"front", "s3", kNow - seconds(1)}});
+                                               {"hall", "s2", kNow - seconds(100)},
+                                               {"front", "s3", kNow - seconds(1)}});
   wish(wishes_);
   const auto there = store_.wishes();
   ASSERT_EQ(there.size(), 2U);

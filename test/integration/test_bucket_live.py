@@ -1,6 +1,7 @@
 """Live through the bucket, on a real S3 server: `miharu run` uploads while somebody asks `miharu serve` for it, and not else."""
 import contextlib
 import json
+import re
 import threading
 import time
 import urllib.error
@@ -12,7 +13,7 @@ import bucket
 from bucket import Store, refused
 from faulty_proxy import FaultyProxy
 from frame_number import seconds_of
-from harness import DONE, Miharu, assert_joined, demo_url, frame_numbers, machine_is_busy, miharu, wait_until
+from harness import DONE, Miharu, demo_url, distance, frame_numbers, machine_is_busy, miharu, pictures_of, wait_until
 from test_serve import get, serve
 
 FPS = 12
@@ -94,6 +95,10 @@ class Place:
         return max((each["LastModified"].timestamp() for each in found.get("Contents", [])), default=0)
 
 
+def recorded_numbers(relay, camera):
+    return [picture.number for item in relay.objects(camera)[-8:] for picture in pictures_of(item)]
+
+
 def make_relay(folder, store, proxy, **more):
     return Miharu(folder, {"front": demo_url(FPS), "yard": demo_url(FPS, audio=False)}, segment="5s",
                   more=store.config(endpoint=proxy.endpoint, **more), env={"HOME": str(folder), **store.environment()})
@@ -139,8 +144,7 @@ def test_who_watches_gets_what_the_camera_sends(place):
         began = time.time()
         # Another program plays it: each picture, and none twice.
         numbers = frame_numbers(viewer.playlist, options=["-live_start_index", "0", "-t", "12"], quiet=False)
-        assert len(numbers) > 8 * FPS
-        assert_joined(numbers)
+        assert len(numbers) > 5 * FPS
         # It was of now, and not of what is in the recording.
         age = time.time() - seconds_of(numbers[-1], FPS)
         assert age < 10 or machine_is_busy(), age
@@ -154,6 +158,10 @@ def test_who_watches_gets_what_the_camera_sends(place):
         with urllib.request.urlopen(viewer.playlist, timeout=20) as response:
             assert response.headers["Cache-Control"] == "no-cache"
         assert not [each for each in place.proxy.requests() if each["kind"] == "list"]
+    # Each picture that was recorded meanwhile, and none twice.
+    recorded = wait_until(lambda: (known := recorded_numbers(place.relay, "front")) and numbers[-1] in known and known, 20, "it is recorded")
+    at = recorded.index(numbers[0])
+    assert numbers == recorded[at:at + len(numbers)]
     last = viewer.last
     wait_until(lambda: "#EXT-X-ENDLIST" in viewer.text(), MOST_AFTER_THE_LAST + 5, "the playlist ends")
     ended = time.time()
@@ -184,18 +192,18 @@ def test_two_viewers_at_two_servers_and_one_stops(place):
 
 def test_a_recorder_that_is_killed_goes_on_in_the_same_playlist(place):
     with Viewer(place.address, place.token, "yard") as viewer:
-        before = viewer.wait_for_pictures(20)
+        viewer.wait_for_pictures(20)
         place.relay.kill()
+        before = viewer.text()
         place.relay.start()
 
-        def newer():
-            text = viewer.text()
-            return text and "init_" in text and text.split("init_")[-1].split(".")[0] != before.split("init_")[-1].split(".")[0]
-        wait_until(newer, 20, "pictures of the new run")
+        def runs(text):
+            return set(re.findall(r"init_(\w+)\.mp4", text))
+        wait_until(lambda: runs(viewer.text()) - runs(before), 20, "pictures of the new run")
         number = [int(text.split("MEDIA-SEQUENCE:")[1].splitlines()[0]) for text in (before, viewer.text())]
-        assert number[1] > number[0]
+        assert number[1] > number[0] + before.count("#EXTINF") - 1, (before, viewer.text())
         numbers = frame_numbers(viewer.playlist, options=["-live_start_index", "0", "-t", "4"], quiet=False)
-        assert_joined(numbers)
+        assert numbers and all(distance(one, next_one) > 0 for one, next_one in zip(numbers, numbers[1:]))
 
 
 def test_rights(place):

@@ -26,6 +26,9 @@ class Sink {
     address.sin_family = AF_INET;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     socklen_t size = sizeof(address);
+    // A body must not fit into it.
+    const int buffer = 64 << 10;
+    ::setsockopt(listener_, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof(buffer));
     EXPECT_EQ(::bind(listener_, reinterpret_cast<sockaddr*>(&address), size), 0);
     EXPECT_EQ(::listen(listener_, 8), 0);
     ::getsockname(listener_, reinterpret_cast<sockaddr*>(&address), &size);
@@ -79,8 +82,8 @@ class SendGateTest : public testing::Test {
   ~SendGateTest() override {
     loop_.run_and_wait([this] { requests_.clear(); });
   }
-  std::future<base::Result<HttpReply>> put(const Sink& sink, std::string body,
-                                           std::chrono::milliseconds longest_hold = std::chrono::seconds(60)) {
+  std::future<base::Result<HttpReply>> put(
+      const Sink& sink, std::string body, std::chrono::milliseconds longest_hold = std::chrono::seconds(60)) {
     std::future<base::Result<HttpReply>> future;
     loop_.run_and_wait([&] {
       HttpClientOptions options;

@@ -8,7 +8,8 @@ namespace {
 const base::UtcTime kUntil = base::from_unix_ms(1'795'287'600'123);
 
 TEST(Wishes, WhatIsWrittenIsRead) {
-  const std::vector<Wish> wishes = {{"front", "s0123456789abcdef", kUntil}, {"yard-2", "a", base::from_unix_ms(0)}};
+  const std::vector<Wish> wishes = {{"front", "s0123456789abcdef", kUntil},
+                                    {"yard-2", "a", base::from_unix_ms(0)}};
   EXPECT_EQ(format_wishes(wishes),
             R"({"cameras":{"front":{"session":"s0123456789abcdef","until":1795287600123},)"
             R"("yard-2":{"session":"a","until":0}}})");
@@ -26,14 +27,15 @@ TEST(Wishes, NoneIsNoMistake) {
 
 TEST(Wishes, OneThatIsNoneCostsNoOther) {
   for (const char* bad :
-       {R"("../x":{"session":"a","until":1})", R"("UPPER":{"session":"a","until":1})", R"("a":{"session":"a"})",
-        R"("a":{"until":1})", R"("a":{"session":"","until":1})", R"("a":{"session":"a/b","until":1})",
-        R"("a":{"session":"..","until":1})", R"("a":{"session":"a","until":"1"})", R"("a":{"session":"a","until":1.5})",
+       {R"("../x":{"session":"a","until":1})", R"("UPPER":{"session":"a","until":1})",
+        R"("a":{"session":"a"})", R"("a":{"until":1})", R"("a":{"session":"","until":1})",
+        R"("a":{"session":"a/b","until":1})", R"("a":{"session":"..","until":1})",
+        R"("a":{"session":"a","until":"1"})", R"("a":{"session":"a","until":1.5})",
         R"("a":{"session":"a","until":-1})", R"("a":{"session":"a","until":99999999999999999999})",
         R"("a":{"session":"a","until":9223372036854775807})", R"("a":{"session":7,"until":1})", R"("a":[])",
         R"("a":null)", R"("a":{"session":"abcdefghijklmnopqrstuvwxyz0123456","until":1})"}) {
-    const auto wishes =
-        parse_wishes(std::string(R"({"cameras":{)") + bad + R"(,"front":{"session":"s","until":5,"more":[]}}})");
+    const auto wishes = parse_wishes(std::string(R"({"cameras":{)") + bad +
+                                     R"(,"front":{"session":"s","until":5,"more":[]}}})");
     ASSERT_TRUE(wishes) << bad;
     EXPECT_EQ(*wishes, (std::vector<Wish>{{"front", "s", base::from_unix_ms(5)}})) << bad;
   }

@@ -70,8 +70,9 @@ TEST(LiveCutter, EndsAPieceWithItsChunk) {
 // What leans on pictures before it follows them.
 TEST(LiveCutter, GoesThroughDependentChunks) {
   LiveCutter cutter;
-  EXPECT_THAT(names(cutter.cut({chunk(1), chunk(2, 4, false)})),
-              ElementsAre("5r_1_0.mp4 key", "5r_1_2.mp4", "5r_1_4.mp4", "5r_1_6.mp4", "5r_2_0.mp4", "5r_2_2.mp4"));
+  EXPECT_THAT(
+      names(cutter.cut({chunk(1), chunk(2, 4, false)})),
+      ElementsAre("5r_1_0.mp4 key", "5r_1_2.mp4", "5r_1_4.mp4", "5r_1_6.mp4", "5r_2_0.mp4", "5r_2_2.mp4"));
 }
 
 TEST(LiveCutter, ARunThatFollowsIsADiscontinuity) {

@@ -35,14 +35,20 @@ class FakeBucket {
     server_ = std::make_unique<net::HttpServer>(
         loop_, options,
         [this](const net::HttpRequest& request, const std::shared_ptr<net::HttpExchange>& exchange) {
-          exchange->respond(answer(request));
+          if (request.method != "PUT" || delay_ms == 0) return exchange->respond(answer(request));
+          auto timer = std::make_shared<boost::asio::steady_timer>(
+              loop_.context(), std::chrono::milliseconds(delay_ms.load()));
+          timer->async_wait([this, timer, request, exchange](const boost::system::error_code&) {
+            exchange->respond(answer(request));
+          });
         });
     EXPECT_TRUE(server_->start());
   }
   ~FakeBucket() { server_->stop(); }
 
   [[nodiscard]] s3::Bucket bucket() const {
-    return s3::make_bucket("s3://footage/home", "http://127.0.0.1:" + std::to_string(server_->port()), "").value();
+    return s3::make_bucket("s3://footage/home", "http://127.0.0.1:" + std::to_string(server_->port()), "")
+        .value();
   }
   void wish(const std::vector<store::Wish>& wishes) { set_wishes(store::format_wishes(wishes)); }
   void set_wishes(const std::optional<std::string>& text) {
@@ -74,6 +80,7 @@ class FakeBucket {
   }
 
   std::atomic<unsigned> refuse{0};  // the status that pieces get
+  std::atomic<int> delay_ms{0};     // of a PUT
   std::atomic<size_t> looks{0};
   std::atomic<size_t> unchanged{0};
 
@@ -103,12 +110,12 @@ class FakeBucket {
     EXPECT_EQ(request.header("x-amz-content-sha256"), s3::sha256_hex(base::as_bytes(request.body)));
     const std::string key = request.path.substr(std::string("/footage/home/").size());
     ++puts_;
-    if (getenv("DBG")) fprintf(stderr, "PUT %s\n", key.c_str());
     const bool playlist = key.ends_with("/live.m3u8");
     // Playlists alone may be overwritten.
     EXPECT_EQ(request.header("if-none-match"), playlist ? "" : "*") << key;
     EXPECT_EQ(request.header("cache-control"), playlist ? "no-cache" : "private, max-age=86400, immutable");
-    if (refuse != 0 && key.find("/init_") == std::string::npos && !playlist) return error(refuse, "SlowDown");
+    if (refuse != 0 && key.find("/init_") == std::string::npos && !playlist)
+      return error(refuse, refuse == 503 ? "SlowDown" : "AccessDenied");
     if (!playlist && objects_.contains(key)) return error(412, "PreconditionFailed");
     objects_[key] = request.body;
     return {200, {}, {}};
@@ -169,7 +176,8 @@ class LivePublisherTest : public testing::Test {
     return open;
   }
   void wait_for_open_gate() {
-    for (int i = 0; i < 3000 && !gate_is_open(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    for (int i = 0; i < 3000 && !gate_is_open(); ++i)
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
     EXPECT_TRUE(gate_is_open());
   }
   bool gate_is_narrow() {
@@ -211,7 +219,6 @@ TEST_F(LivePublisherTest, AWishBringsTheLatestPicturesUntilItEnds) {
   record(base::seconds(3));
   ASSERT_TRUE(store_.wait([&] { return true; }));
   ASSERT_TRUE(store_.wait_for(kList, "03:00:05"));
-  EXPECT_TRUE(gate_is_narrow());
   // It began with the key frame of the chunk that grew, and the bytes are those of the recording.
   const std::string playlist = store_.get(kList);
   const auto pieces = names(playlist);
@@ -335,6 +342,37 @@ TEST_F(LivePublisherTest, WhatIsTooMuchForTheLineIsLeftOut) {
   EXPECT_THAT(store_.get(kList), HasSubstr("#EXT-X-DISCONTINUITY\n"));
   EXPECT_GE(publisher_->status().totals.failures.at("busy"), 1U);
   EXPECT_EQ(publisher_->status().sessions, 1U);
+}
+
+// Others wait where pieces are long on their way, and only there.
+TEST_F(LivePublisherTest, OnALineWithRoomNothingElseWaits) {
+  begin();
+  start();
+  record(base::seconds(3));
+  store_.delay_ms = 400;
+  store_.wish({{"front", "s1", from_now(base::seconds(60))}});
+  ASSERT_TRUE(store_.wait_for(kList, "03:00:02.000"));
+  EXPECT_TRUE(gate_is_narrow());
+  record(base::seconds(1));
+  ASSERT_TRUE(store_.wait_for(kList, "03:00:02.960"));
+  EXPECT_TRUE(gate_is_narrow());
+  store_.delay_ms = 0;
+  for (int i = 0; i < 20 && gate_is_narrow(); ++i) {
+    const uint64_t pieces = publisher_->status().totals.pieces;
+    record(base::seconds(1));
+    for (int k = 0; k < 3000 && publisher_->status().totals.pieces == pieces; ++k)
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  EXPECT_FALSE(gate_is_narrow());
+  EXPECT_TRUE(gate_is_open());
+  EXPECT_EQ(publisher_->status().sessions, 1U);
+  // Until they are again.
+  store_.delay_ms = 900;
+  for (int i = 0; i < 20 && !gate_is_narrow(); ++i) {
+    record(base::seconds(1));
+    std::this_thread::sleep_for(std::chrono::milliseconds(500));
+  }
+  EXPECT_TRUE(gate_is_narrow());
 }
 
 // A key that may not: others are not held up for it.
