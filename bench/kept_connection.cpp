@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include <arpa/inet.h>
 #include <fmt/format.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -47,10 +48,11 @@ std::string_view header(std::string_view head, std::string_view name) {
 
 }  // namespace
 
-KeptConnection::KeptConnection(uint16_t port) : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+KeptConnection::KeptConnection(uint16_t port, const std::string& host)
+    : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
   sockaddr_in address{};
   address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  ::inet_pton(AF_INET, host.c_str(), &address.sin_addr);
   address.sin_port = htons(port);
   const int buffer = 2 << 20;
   const int one = 1;

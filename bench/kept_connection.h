@@ -17,8 +17,8 @@ struct Answer {
 // Belongs to one epoll loop that calls readable() when the socket may be read.
 class KeptConnection {
  public:
-  // Connects to 127.0.0.1 at once; aborts the program if nobody listens: nothing can be measured then.
-  explicit KeptConnection(uint16_t port);
+  // Connects at once; aborts the program if nobody listens: nothing can be measured then.
+  explicit KeptConnection(uint16_t port, const std::string& address = "127.0.0.1");
   KeptConnection(const KeptConnection&) = delete;
   KeptConnection& operator=(const KeptConnection&) = delete;
   ~KeptConnection();

@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """Viewers of one camera over WebRTC: CPU of miharu a packet, beside the floor of the same minute, memory a viewer, start, gaps.
 
-    bench/live.py --miharu build/release/miharu --programs build/bench/bench [--viewers 100] [--seconds 15] [--runs 3] [--burst 200]
+    bench/live.py --miharu build/release/miharu --programs build/bench/bench [--viewers 100] [--seconds 15] [--runs 3] [--burst 200] [--veth]
 
 Viewers and camera are pinned to the second core and miharu to the first. What recording costs is measured before the viewers come
 and taken off; the figure with it is shown too. Viewers come within two groups of pictures (8 s), and what is measured begins 5 s
 after the last of them has its key frame. The floor (live_floor) is AES-GCM and sends with UDP_SEGMENT flat out, to as many
 sockets, in this camera's mix of frames and lone packets of sound; its sender never sleeps, and ours does.
+
+With --veth the viewers are in a network namespace, behind a pair of virtual Ethernet devices. The floor stays that of loopback.
 
 With --burst, so many more come within one second while the others watch. What they cost is the CPU from the first offer until a second
 after the last of them has its key frame, less what the camera and the others took before, and less what these viewers' watching takes
@@ -14,6 +16,7 @@ from their key frames on (as much as the others'): offer, handshake and the cach
 is depends on the moment: 4 s of 4 Mbit/s are 2000 packets, so that packets from the cache are told beside it. There is no floor then.
 """
 import argparse
+import contextlib
 import json
 import os
 import pathlib
@@ -49,10 +52,11 @@ def cost_of_starts(alone, steady_rate, used, taken, viewers, burst):
     return 1000 * (used - steady_rate * taken - watching * burst["watched_seconds"]) / burst["viewers"]
 
 
-def run(miharu, programs, viewers, seconds, check=64, burst=0):
-    with measure.work_folder() as folder:
+def run(miharu, programs, viewers, seconds, check=64, burst=0, veth=False):
+    with measure.work_folder() as folder, (measure.Network() if veth else contextlib.nullcontext()) as network:
         source = measure.Cameras(programs / "rtsp_cameras", "opus-4m")
-        server = measure.Miharu(miharu, folder, cameras=[("cam", f"rtsp://127.0.0.1:{source.port}/0")])
+        server = measure.Miharu(miharu, folder, cameras=[("cam", f"rtsp://127.0.0.1:{source.port}/0")],
+                                address=network.address if veth else "127.0.0.1")
         clients = None
         try:
             if not wait_for_live(server, "cam"):
@@ -60,10 +64,9 @@ def run(miharu, programs, viewers, seconds, check=64, burst=0):
             time.sleep(5)
             memory_alone = measure.memory_mb(server.pid)
             alone = cpu_percent(server.pid, seconds)
-            clients = subprocess.Popen(
-                measure.on_core(measure.CLIENT_CORE, [programs / "live_viewers", f"http://127.0.0.1:{server.port}/whep/cam", viewers,
-                                                      RAMP_SECONDS, seconds, "--check", check,
-                                                      *(["--burst", burst] if burst else [])]), stdout=subprocess.PIPE, text=True)
+            command = measure.on_core(measure.CLIENT_CORE, [programs / "live_viewers", f"{server.url}/whep/cam", viewers, RAMP_SECONDS,
+                                                            seconds, "--check", check, *(["--burst", burst] if burst else [])])
+            clients = subprocess.Popen(network.there(command) if veth else command, stdout=subprocess.PIPE, text=True)
 
             def used_until(word):
                 before, began = measure.cpu_seconds(server.pid), time.monotonic()
@@ -118,11 +121,13 @@ def main():
     parser.add_argument("--seconds", type=int, default=15)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--burst", type=int, default=0, help="so many more within one second")
+    parser.add_argument("--veth", action="store_true", help="over virtual Ethernet, not loopback; as root")
     parser.add_argument("--check", type=int, default=64, help="one packet in so many is decrypted and verified")
     arguments = parser.parse_args()
     results = []
     for _ in range(arguments.runs):
-        results.append(run(arguments.miharu, arguments.programs, arguments.viewers, arguments.seconds, arguments.check, arguments.burst))
+        results.append(run(arguments.miharu, arguments.programs, arguments.viewers, arguments.seconds, arguments.check, arguments.burst,
+                           arguments.veth))
         print(json.dumps(results[-1]), flush=True)
     measured = [result for result in results if "us_a_packet" in result]
     if measured and arguments.burst:

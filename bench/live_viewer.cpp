@@ -103,7 +103,8 @@ LiveViewer::~LiveViewer() {
 
 void LiveViewer::start(const Whep& whep, SteadyTime now) {
   started_ = now_ = now;
-  http_ = std::make_unique<KeptConnection>(whep.port);
+  server_address_ = whep.address;
+  http_ = std::make_unique<KeptConnection>(whep.port, whep.address);
   http_->post(whep.path, "application/sdp", offer(ufrag_, password_, own_),
               [this](const Answer& answer) { take_answer(answer); });
 }
@@ -141,16 +142,15 @@ void LiveViewer::take_answer(const Answer& answer) {
   server_ufrag_ = value_of(sdp, "a=ice-ufrag:");
   server_key_ = std::make_unique<webrtc::StunKey>(value_of(sdp, "a=ice-pwd:"));
   const auto fingerprint = webrtc::Fingerprint::parse(value_of(sdp, "a=fingerprint:"));
-  constexpr std::string_view kHere = " 127.0.0.1 ";
-  const std::string_view candidate = value_of(sdp, "a=candidate:");
-  const size_t at = candidate.find(kHere);
+  const std::string here = " " + server_address_ + " ";
+  const size_t at = sdp.find(here, sdp.find("a=candidate:"));
   if (!fingerprint || at == std::string_view::npos) return fail("an answer without candidate or fingerprint");
   server_fingerprint_ = *fingerprint;
-  std::string_view rest = candidate.substr(at + kHere.size());
+  std::string_view rest = sdp.substr(at + here.size());
   const auto port = base::parse_number<uint16_t>(base::take_until(rest, ' '));
   sockaddr_in address{};
   address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  ::inet_pton(AF_INET, server_address_.c_str(), &address.sin_addr);
   address.sin_port = htons(port.value_or(0));
   if (!port || ::connect(socket_, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0)
     return fail("an answer with a wrong port");

@@ -20,8 +20,9 @@
 namespace miharu::bench {
 
 struct Whep {
-  uint16_t port = 0;  // of 127.0.0.1
-  std::string path;   // "/whep/CAMERA"
+  std::string address;  // IPv4; media comes from there too
+  uint16_t port = 0;
+  std::string path;  // "/whep/CAMERA"
 };
 
 // From the opening of the HTTP connection; nothing where it has not happened.
@@ -84,6 +85,7 @@ class LiveViewer final : private webrtc::DtlsListener, private media::RtcpListen
   Counts& counts_;
   int socket_;
   std::unique_ptr<KeptConnection> http_;
+  std::string server_address_;
   std::string server_ufrag_;
   std::unique_ptr<webrtc::StunKey> server_key_;
   webrtc::Fingerprint server_fingerprint_;

@@ -1,6 +1,6 @@
 // Many viewers of one camera over WebRTC.
 //
-//   live_viewers http://127.0.0.1:PORT/whep/CAMERA VIEWERS RAMP_SECONDS SECONDS [--check K] [--burst N]
+//   live_viewers http://ADDRESS:PORT/whep/CAMERA VIEWERS RAMP_SECONDS SECONDS [--check K] [--burst N]
 //
 // Viewers come one after another during the ramp. When all have a key frame (or have failed, or 15 s after
 // the ramp) and 5 s more have passed, it prints "steady"; after SECONDS from there "end" and a line of JSON.
@@ -48,14 +48,15 @@ struct Options {
 };
 
 std::optional<Options> options_of(const std::vector<std::string_view>& words) {
-  constexpr std::string_view kHere = "http://127.0.0.1:";
+  constexpr std::string_view kScheme = "http://";
   Options options;
   if (words.size() < 4 || words.size() % 2 != 0) return std::nullopt;
-  if (!words[0].starts_with(kHere)) return std::nullopt;
-  const std::string_view address = words[0].substr(kHere.size());
-  const size_t slash = address.find('/');
-  if (slash == std::string_view::npos) return std::nullopt;
-  const auto port = base::parse_number<uint16_t>(address.substr(0, slash));
+  if (!words[0].starts_with(kScheme)) return std::nullopt;
+  const std::string_view target = words[0].substr(kScheme.size());
+  const size_t colon = target.find(':');
+  const size_t slash = target.find('/');
+  if (slash == std::string_view::npos || colon > slash) return std::nullopt;
+  const auto port = base::parse_number<uint16_t>(target.substr(colon + 1, slash - colon - 1));
   const auto viewers = base::parse_number<size_t>(words[1]);
   const auto ramp = base::parse_number<uint32_t>(words[2]);
   const auto seconds = base::parse_number<uint32_t>(words[3]);
@@ -71,7 +72,7 @@ std::optional<Options> options_of(const std::vector<std::string_view>& words) {
       return std::nullopt;
     }
   }
-  options.whep = {*port, std::string(address.substr(slash))};
+  options.whep = {std::string(target.substr(0, colon)), *port, std::string(target.substr(slash))};
   options.viewers = *viewers;
   options.ramp = base::seconds(*ramp);
   options.seconds = base::seconds(*seconds);
@@ -316,7 +317,7 @@ int main(int argc, char** argv) {
   const auto options = options_of({argv + 1, argv + argc});
   if (!options) {
     std::fprintf(stderr,
-                 "live_viewers http://127.0.0.1:PORT/whep/CAMERA VIEWERS RAMP_SECONDS SECONDS [--check K] "
+                 "live_viewers http://ADDRESS:PORT/whep/CAMERA VIEWERS RAMP_SECONDS SECONDS [--check K] "
                  "[--burst N]\n");
     return 2;
   }

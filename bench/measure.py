@@ -120,14 +120,39 @@ class Cameras:
         return json.loads(out)
 
 
-class Miharu:
-    """On its core, with open doors, on the store that is given; ready when its address answers."""
+class Network:
+    """A pair of virtual Ethernet devices: the server's end here, the clients' in a network namespace of their own. Needs root."""
 
-    def __init__(self, program, folder, store=None, cameras=(), core=SERVER_CORE):
+    address, theirs = "10.203.77.1", "10.203.77.2"
+
+    def __enter__(self):
+        self.name = f"miharu{os.getpid()}"
+        here, there = f"mh{os.getpid()}", f"mc{os.getpid()}"
+        for command in (f"netns add {self.name}", f"link add {here} type veth peer name {there} netns {self.name}",
+                        f"addr add {self.address}/30 dev {here}", f"link set {here} up",
+                        f"-n {self.name} addr add {self.theirs}/30 dev {there}", f"-n {self.name} link set {there} up"):
+            subprocess.run(["ip", *command.split()], check=True)
+        return self
+
+    def __exit__(self, *_):
+        # The devices go with it.
+        subprocess.run(["ip", "netns", "del", self.name], check=True)
+
+    def there(self, command):
+        return ["ip", "netns", "exec", self.name, *command]
+
+
+class Miharu:
+    """On its core, on the store that is given; ready when its address answers. Its doors are open on loopback only."""
+
+    def __init__(self, program, folder, store=None, cameras=(), core=SERVER_CORE, address="127.0.0.1"):
         folder = pathlib.Path(folder)
         self.store = pathlib.Path(store or folder / "store")
         config = folder / "miharu.toml"
-        lines = ['[server]', 'listen = "127.0.0.1:0"', '[auth]', 'mode = "none"', '[store]', f'path = "{self.store}"']
+        self.address, self.prefix = address, ""
+        lines = ['[server]', f'listen = "{address}:0"', '[store]', f'path = "{self.store}"']
+        if address == "127.0.0.1":
+            lines += ['[auth]', 'mode = "none"']
         for name, url in cameras:
             lines += ["[[camera]]", f'name = "{name}"', f'url = "{url}"']
         config.write_text("\n".join(lines) + "\n")
@@ -140,18 +165,26 @@ class Miharu:
             if not line:
                 raise RuntimeError("miharu did not start: " + "".join(self.log))
             self.log.append(line)
-            if found := re.search(r"http://127\.0\.0\.1:(\d+)", line):
+            if found := re.search(rf"http://{re.escape(address)}:(\d+)", line):
                 break
         self.port = int(found[1])
+        if address != "127.0.0.1":
+            done = subprocess.run([program, "token", "create", "*", "--data", folder / "data"], capture_output=True, text=True, check=True)
+            self.prefix = f"/t/{done.stdout.strip()}"
         self.get("/healthz")
         self.ready_ms = 1000 * (time.monotonic() - began)
         self.pid = self.process.pid
         # Nobody reads on: a full pipe must not hold the server up.
         self.drain = subprocess.Popen(["cat"], stdin=self.process.stdout, stdout=subprocess.DEVNULL)
 
+    @property
+    def url(self):
+        """What goes before a path."""
+        return f"http://{self.address}:{self.port}{self.prefix}"
+
     def get(self, path, **headers):
         """Milliseconds and body."""
-        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", headers={"Accept-Encoding": "gzip", **headers})
+        request = urllib.request.Request(f"{self.url}{path}", headers={"Accept-Encoding": "gzip", **headers})
         began = time.monotonic()
         with urllib.request.urlopen(request, timeout=30) as answer:
             body = answer.read()

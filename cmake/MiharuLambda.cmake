@@ -24,7 +24,7 @@ endforeach()
 set(sources
     net/conditional.cpp net/event_loop.cpp net/http.cpp net/http_client.cpp net/http_target.cpp net/origin.cpp
     hls/playlist.cpp hls/playlist_writer.cpp
-    api/delivery.cpp api/delivery_settings.cpp api/gzip.cpp api/objects.cpp api/page_files.cpp api/playlists.cpp
+    api/delivery.cpp api/delivery_settings.cpp api/gzip.cpp api/live_wishes.cpp api/objects.cpp api/page_files.cpp api/playlists.cpp
     api/router.cpp api/store_site.cpp api/stored_page.cpp api/timeline.cpp api/auth/access_files.cpp api/auth/auth.cpp
     api/auth/passwords.cpp api/auth/rights.cpp api/auth/session_routes.cpp api/auth/store_access.cpp api/auth/tokens.cpp)
 list(TRANSFORM sources PREPEND ${CMAKE_SOURCE_DIR}/src/)

@@ -80,3 +80,12 @@ function(miharu_embed_page target)
     COMMENT "Embedding the page")
   target_sources(${target} PRIVATE ${output}.S ${output}.cpp)
 endfunction()
+
+# The bytes of a text file become `std::string_view miharu::app::FUNCTION()`, declared in app/embedded.h.
+function(miharu_embed_text target function file)
+  set_property(DIRECTORY ${CMAKE_SOURCE_DIR} APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${file})
+  file(READ ${CMAKE_SOURCE_DIR}/${file} text)
+  file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/embedded_${function}.cpp @ONLY
+       CONTENT "#include \"app/embedded.h\"\n\nnamespace miharu::app {\n\nstd::string_view @function@() {\n  return R\"miharu(@text@)miharu\";\n}\n\n}  // namespace miharu::app\n")
+  target_sources(${target} PRIVATE ${CMAKE_BINARY_DIR}/embedded_${function}.cpp)
+endfunction()

@@ -5,7 +5,7 @@ import os
 import re
 import sys
 
-LAYERS = ["base", "media", "net", "s3", "store", "ingest", "stream", "record", "upload", "hls", "webrtc", "api", "lambda", "app"]
+LAYERS = ["base", "media", "net", "s3", "store", "ingest", "stream", "record", "hls", "upload", "webrtc", "api", "lambda", "app"]
 INCLUDE = re.compile(r'\s*#\s*include\s+"([^"]+)"')
 
 

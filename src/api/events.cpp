@@ -5,6 +5,16 @@
 
 namespace miharu::api {
 
+namespace json = boost::json;
+
+namespace {
+
+json::value text_or_null(const std::string& text) {
+  return text.empty() ? json::value(nullptr) : json::value(text);
+}
+
+}  // namespace
+
 void Events::add(net::HttpExchange& exchange, std::function<bool(const std::string&)> sees) {
   if (stopped_ || listeners_.size() >= kMaxListeners) {
     net::HttpResponse refusal = net::problem(503, "too many listen to events already");
@@ -40,19 +50,37 @@ void Events::schedule() {
 void Events::look() {
   idle_seconds_ = (idle_seconds_ + 1) % kKeepAliveSeconds;
   const std::vector<CameraStatus> cameras = cameras_.cameras();
+  const std::optional<upload::UploadStatus> uploads = cameras_.uploads();
   std::erase_if(listeners_, [&](Listener& listener) {
     std::string text;
+    const auto tell = [&](const std::string& event, const std::string& about, const json::object& data) {
+      std::string now = json::serialize(data);
+      std::string& told = listener.told[{event, about}];
+      if (told == now) return;
+      text += fmt::format("event: {}\ndata: {}\n\n", event, now);
+      told = std::move(now);
+    };
     for (const CameraStatus& camera : cameras) {
       if (!listener.sees(camera.name)) continue;
-      const auto trouble = trouble_of(camera);
-      std::string state = boost::json::serialize(boost::json::object{
-          {"camera", camera.name},
-          {"state", state_of(camera)},
-          {"reason", trouble ? boost::json::value(*trouble) : boost::json::value(nullptr)}});
-      std::string& told = listener.told[camera.name];
-      if (told == state) continue;
-      text += fmt::format("event: camera\ndata: {}\n\n", state);
-      told = std::move(state);
+      tell("camera", camera.name,
+           {{"camera", camera.name},
+            {"state", state_of(camera)},
+            {"reason", text_or_null(trouble_of(camera).value_or(""))}});
+      if (!uploads) continue;
+      const auto found = uploads->cameras.find(camera.name);
+      if (found == uploads->cameras.end()) continue;
+      json::value until;
+      if (found->second.safe_until) until = base::to_unix_ms(*found->second.safe_until);
+      tell("safe", camera.name,
+           {{"camera", camera.name},
+            {"safe_until_ms", until},
+            {"pending_objects", found->second.pending_objects}});
+    }
+    if (uploads) {
+      tell("uploads", "",
+           {{"state", upload::name_of(uploads->state)},
+            {"error", text_or_null(uploads->error)},
+            {"warning", text_or_null(uploads->warning)}});
     }
     if (text.empty() && idle_seconds_ == 0) text = ": still here\n\n";
     return !text.empty() && !listener.stream->write(std::move(text));

@@ -1,10 +1,14 @@
-// GET /api/v1/events: server-sent events (HTML Living Standard 9.2) for changes of cameras.
+// GET /api/v1/events: server-sent events (HTML Living Standard 9.2) for changes of cameras and of uploading.
+//   camera    {"camera", "state", "reason"}
+//   safe      {"camera", "safe_until_ms", "pending_objects"}   as in GET /api/v1/cameras
+//   uploads   {"state", "error", "warning"}
 #pragma once
 
 #include <functional>
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <boost/asio/steady_timer.hpp>
@@ -32,7 +36,8 @@ class Events {
   struct Listener {
     std::shared_ptr<net::HttpExchange::Stream> stream;
     std::function<bool(const std::string&)> sees;
-    std::map<std::string, std::string> told;  // the last state of each camera
+    // What was said last, by event and camera.
+    std::map<std::pair<std::string, std::string>, std::string> told;
   };
   void look();
   void schedule();

@@ -182,13 +182,30 @@ std::string metrics_text(const std::vector<CameraStatus>& cameras, const std::ve
   return out.text();
 }
 
-std::vector<std::string> not_ready_reasons(const std::vector<CameraStatus>& cameras) {
+std::vector<std::string> not_ready_reasons(const std::vector<CameraStatus>& cameras,
+                                           const std::optional<upload::UploadStatus>& uploads) {
   std::vector<std::string> reasons;
+  if (uploads) {
+    if (auto stuck = upload::stuck_reason(*uploads); !stuck.empty()) reasons.push_back(std::move(stuck));
+  }
   for (const CameraStatus& camera : cameras) {
     if (const auto trouble = trouble_of(camera))
       reasons.push_back(fmt::format("{}: {}", camera.name, *trouble));
   }
   return reasons;
+}
+
+std::optional<base::UtcTime> safe_until(const std::vector<CameraStatus>& cameras,
+                                        const std::optional<upload::UploadStatus>& uploads) {
+  std::optional<base::UtcTime> earliest;
+  for (const CameraStatus& camera : cameras) {
+    if (!camera.record) continue;
+    if (!uploads) return std::nullopt;
+    const auto found = uploads->cameras.find(camera.name);
+    if (found == uploads->cameras.end() || !found->second.safe_until) return std::nullopt;
+    earliest = std::min(earliest.value_or(*found->second.safe_until), *found->second.safe_until);
+  }
+  return earliest;
 }
 
 std::string cameras_json(const std::vector<CameraStatus>& cameras,
@@ -227,10 +244,13 @@ std::string cameras_json(const std::vector<CameraStatus>& cameras,
       each["recorded_until"] = nullptr;
     }
     each["uploads"] = nullptr;
+    each["safe_until_ms"] = nullptr;
     if (uploads) {
       const auto found = uploads->cameras.find(camera.name);
-      each["uploads"] =
-          upload_json(found == uploads->cameras.end() ? upload::CameraUploads{} : found->second);
+      const upload::CameraUploads of_camera =
+          found == uploads->cameras.end() ? upload::CameraUploads{} : found->second;
+      each["uploads"] = upload_json(of_camera);
+      if (of_camera.safe_until) each["safe_until_ms"] = base::to_unix_ms(*of_camera.safe_until);
     }
     list.push_back(std::move(each));
   }
@@ -238,7 +258,9 @@ std::string cameras_json(const std::vector<CameraStatus>& cameras,
   if (uploads) {
     root["uploads"] = boost::json::object{
         {"state", upload::name_of(uploads->state)},
-        {"error", uploads->error.empty() ? boost::json::value(nullptr) : boost::json::value(uploads->error)}};
+        {"error", uploads->error.empty() ? boost::json::value(nullptr) : boost::json::value(uploads->error)},
+        {"warning",
+         uploads->warning.empty() ? boost::json::value(nullptr) : boost::json::value(uploads->warning)}};
   }
   return boost::json::serialize(root);
 }

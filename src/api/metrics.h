@@ -19,10 +19,19 @@ std::string metrics_text(const std::vector<CameraStatus>& cameras, const std::ve
                          const std::optional<webrtc::LiveMetrics>& live = std::nullopt,
                          const std::optional<upload::UploadStatus>& uploads = std::nullopt);
 
-// A line for each camera that should be recorded and is not; empty when all is as configured.
-std::vector<std::string> not_ready_reasons(const std::vector<CameraStatus>& cameras);
+// A line for each camera that should be recorded and is not, and one when uploading is stuck; empty when all
+// is as configured.
+std::vector<std::string> not_ready_reasons(const std::vector<CameraStatus>& cameras,
+                                           const std::optional<upload::UploadStatus>& uploads = std::nullopt);
 
-// {"cameras": [...], "uploads": {...} or null} of GET /api/v1/cameras
+// Of all recorded cameras the earliest time up to which everything is off-site; none where one has nothing
+// there yet.
+std::optional<base::UtcTime> safe_until(const std::vector<CameraStatus>& cameras,
+                                        const std::optional<upload::UploadStatus>& uploads);
+
+// {"cameras": [...], "uploads": {...} or null} of GET /api/v1/cameras. A camera's `safe_until_ms` (Unix
+// time): all that was recorded before is off-site, or lost; null where nothing is, or nothing is uploaded at
+// all.
 std::string cameras_json(const std::vector<CameraStatus>& cameras,
                          const std::optional<upload::UploadStatus>& uploads = std::nullopt);
 

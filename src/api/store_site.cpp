@@ -16,12 +16,14 @@ StoreSite::StoreSite(store::ObjectStore& store, const base::Clock& clock, const 
       run_(std::move(options.run)),
       footage_(store, clock),
       playlists_(footage_, clock, {options.by_chunk, delivery_.get()}),
+      wishes_(store, footage_, clock, *delivery_),
       access_(store, clock),
       auth_(Auth::of_store(key, access_, clock)),
       router_(*auth_) {
   add_health_routes();
   add_session_routes(router_, *auth_);
   add_camera_routes();
+  add_live_routes();
   add_media("/media/rec/{camera}/{rest*}");
   add_media("/media/{relay}/rec/{camera}/{rest*}");
   add_refusals();
@@ -63,6 +65,20 @@ void StoreSite::add_camera_routes() {
   }
 }
 
+void StoreSite::add_live_routes() {
+  router_.add("POST", "/api/v1/cameras/{camera}/live", Need::now(Right::kLive),
+              [this](const RequestContext& context, const Exchange& exchange) {
+                exchange->respond(wishes_.respond(std::string(context.param("camera")), context.access));
+              });
+  const std::string_view files = "/media/{relay}/live/{camera}/{session}/{file}";
+  if (auto why = delivery_->elsewhere()) return refuse("GET", files, std::move(*why));
+  router_.add("GET", files, Need::now(Right::kLive),
+              [this](const RequestContext& context, const Exchange& exchange) {
+                exchange->respond(wishes_.file(context.param("relay"), context.param("camera"),
+                                               context.param("session"), context.param("file")));
+              });
+}
+
 void StoreSite::add_media(const std::string& pattern) {
   if (auto why = delivery_->elsewhere()) return refuse("GET", pattern, std::move(*why));
   router_.add("GET", pattern, Need::of(Right::kPlayback),
@@ -84,13 +100,16 @@ void StoreSite::refuse(std::string_view method, std::string_view path, std::stri
 // What only a recorder can do, with the way that can.
 void StoreSite::add_refusals() {
   const std::string live =
-      "live view is at the recorder: this server has the recording only; open the page of `miharu run`";
+      "live view is at the recorder: open the page of `miharu run`, or ask it for pictures through the bucket by "
+      "POST /api/v1/cameras/CAMERA/live";
   for (const std::string_view method : {"POST", "OPTIONS", "PATCH", "DELETE"})
     refuse(method, "/whep/{rest*}", live);
   refuse("POST", "/offer", live);
   refuse("GET", "/hls/{camera}/live.m3u8", live);
   refuse("GET", "/hls/{camera}/init/{file}", live);
   for (const std::string_view method : {"GET", "DELETE"}) refuse(method, "/api/v1/sessions/{rest*}", live);
+  refuse("GET", "/api/v1/cost",
+         "what the cameras send is known at the recorder: use miharu cost, or ask `miharu run`");
   refuse("GET", "/api/v1/events", "ask for the timeline instead: this server does not learn of changes");
   refuse(
       "GET", "/api/v1/cameras/{camera}/export.mp4",
@@ -115,6 +134,7 @@ base::Result<std::string> StoreSite::cameras_json(const Access& access) {
     boost::json::object camera;
     camera["name"] = name;
     camera["state"] = "stored";
+    camera["live"] = store_.is_bucket() && may_at_some_time(access, name, Right::kLive);
     camera["codecs"] = boost::json::array();
     camera["width"] = 0;
     camera["height"] = 0;

@@ -7,6 +7,7 @@
 
 #include "api/auth/auth.h"
 #include "api/delivery.h"
+#include "api/live_wishes.h"
 #include "api/objects.h"
 #include "api/playlists.h"
 #include "api/router.h"
@@ -42,6 +43,7 @@ class StoreSite {
  private:
   void add_health_routes();
   void add_camera_routes();
+  void add_live_routes();
   void add_media(const std::string& pattern);
   void add_refusals();
   base::Result<std::string> cameras_json(const Access& access);
@@ -52,6 +54,7 @@ class StoreSite {
   const RunBlocking run_;
   store::Relays footage_;
   Playlists playlists_;
+  LiveWishes wishes_;
   StoreAccess access_;
   std::unique_ptr<Auth> auth_;
   Router router_;

@@ -134,17 +134,18 @@ base::Result<Timeline> make_timeline(store::Footage& catalog, const TimelineNote
     for (const upload::PlacedSpan& each : *placed) {
       if (each.place == upload::Place::kUploaded) uploaded.insert(each.start);
       if (each.place == upload::Place::kEvicted)
-        timeline.spans.push_back({each.start, each.end, {0, {}}, each.bytes, 0, false, false, true});
+        timeline.spans.push_back({each.start, each.end, {0, {}}, each.bytes, 0, false, false, true, false});
       if (each.place == upload::Place::kLost) add_lost(timeline, each);
       if (each.place == upload::Place::kEvicted || each.place == upload::Place::kLost)
         recorded.push_back({each.start, each.end, nullptr});
     }
   }
 
+  const bool in_bucket = catalog.is_in_bucket();
   for (const store::CatalogEntryPtr& entry : found->entries) {
     const store::ObjectName& name = entry->name;
     recorded.push_back({name.start, name.end(), &name});
-    const bool is_uploaded = !entry->growing && uploaded.contains(name.start);
+    const bool is_uploaded = in_bucket || (!entry->growing && uploaded.contains(name.start));
     uint64_t damaged = 0;
     for (const store::Chunk& chunk : name.chunks) damaged += chunk.damaged ? 1 : 0;
     if (!timeline.spans.empty()) {
@@ -158,8 +159,8 @@ base::Result<Timeline> make_timeline(store::Footage& catalog, const TimelineNote
         continue;
       }
     }
-    timeline.spans.push_back(
-        {name.start, name.end(), name.run, name.size_bytes(), damaged, entry->growing, true, is_uploaded});
+    timeline.spans.push_back({name.start, name.end(), name.run, name.size_bytes(), damaged, entry->growing,
+                              !in_bucket, is_uploaded});
   }
   std::stable_sort(timeline.spans.begin(), timeline.spans.end(),
                    [](const auto& a, const auto& b) { return a.start < b.start; });
@@ -206,6 +207,7 @@ std::string to_json(const Timeline& timeline) {
                      {"bytes", span.bytes},
                      {"damaged_chunks", span.damaged_chunks},
                      {"where", std::move(where)},
+                     {"playable", span.playable},
                      {"growing", span.growing}});
   }
   boost::json::array& gaps = root["gaps"].emplace_array();

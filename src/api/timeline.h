@@ -23,6 +23,7 @@ struct TimelineSpan {
   bool growing = false;
   bool local = true;
   bool uploaded = false;
+  bool playable = true;  // by who tells this timeline
 };
 
 struct TimelineGap {

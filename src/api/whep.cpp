@@ -104,6 +104,7 @@ json::object described(const SessionInfo& session, bool whole) {
   }
   object["camera"] = session.camera;
   object["state"] = session.state;
+  object["stream"] = session.sub ? "sub" : "main";
   object["since"] = base::format_rfc3339(session.since);
   object["round_trip_ms"] = session.round_trip_ms;
   object["packets"] = session.packets;

@@ -11,19 +11,19 @@
 
 namespace miharu::app {
 
-base::Result<stream::SourceFactory> make_source_factory(const CameraConfig& config, MediaThread& thread,
-                                                        const base::Clock& clock) {
-  if (config.url.starts_with("demo:")) {
-    auto options = ingest::parse_demo_url(config.url);
+base::Result<stream::SourceFactory> make_source_factory(const CameraConfig& config, const std::string& url,
+                                                        MediaThread& thread, const base::Clock& clock) {
+  if (url.starts_with("demo:")) {
+    auto options = ingest::parse_demo_url(url);
     if (!options) return tl::unexpected(std::move(options.error()).in(config.name));
     options->name = config.name;
     return [options = *options, &thread, &clock](ingest::SourceListener& listener) {
       return ingest::make_demo_source(thread.loop, clock, options, listener);
     };
   }
-  if (config.url.starts_with("rtsp://") || config.url.starts_with("rtsps://")) {
+  if (url.starts_with("rtsp://") || url.starts_with("rtsps://")) {
     ingest::RtspOptions options;
-    options.url = config.url;
+    options.url = url;
     options.user = config.user;
     options.password = config.password.reveal();
     options.transport = config.transport == Transport::kTcp   ? ingest::RtspTransport::kTcp
@@ -43,7 +43,7 @@ base::Result<stream::SourceFactory> make_source_factory(const CameraConfig& conf
 base::Result<std::unique_ptr<Camera>> Camera::make(const CameraConfig& config, const Config::Record& record,
                                                    MediaThread& thread,
                                                    const record::RecorderEnvironment& environment) {
-  auto factory = make_source_factory(config, thread, environment.clock);
+  auto factory = make_source_factory(config, config.url, thread, environment.clock);
   if (!factory) return tl::unexpected(factory.error());
   std::unique_ptr<Camera> camera(new Camera(config, thread));
   record::SegmenterOptions options;
@@ -52,6 +52,12 @@ base::Result<std::unique_ptr<Camera>> Camera::make(const CameraConfig& config, c
       record.format == RecordFormat::kMpegTs ? store::Container::kMpegTs : store::Container::kFmp4;
   if (const long longest = ::pathconf(environment.store.root().c_str(), _PC_NAME_MAX); longest > 0) {
     options.max_name_length = std::min(options.max_name_length, static_cast<size_t>(longest));
+  }
+  if (!config.sub_url.empty()) {
+    auto sub = make_source_factory(config, config.sub_url, thread, environment.clock);
+    if (!sub) return tl::unexpected(std::move(sub.error()).in("sub_url"));
+    camera->sub_ = SubStream::make(config.name + " (sub_url)", thread, environment.clock, std::move(*sub));
+    camera->live_->set_sub(camera->sub_->live());
   }
   camera->recorder_ = std::make_unique<record::Recorder>(config.name, options, environment);
   camera->stream_ =
@@ -65,6 +71,7 @@ Camera::~Camera() {
   stop(store::RunReason::kOperator);
   // Behind what they still have in the queue of their thread.
   thread_.loop.run_and_wait([this] {
+    if (sub_) sub_->stop();
     stream_.reset();
     recorder_.reset();
   });
@@ -84,6 +91,7 @@ void Camera::stop(store::RunReason reason) {
   running_ = false;
   std::promise<void> done;
   thread_.loop.post([this, reason, &done] {
+    if (sub_) sub_->stop();
     stream_->stop(reason,
                   reason == store::RunReason::kRestart ? "miharu was stopped" : "recording was switched off");
     recorder_->stop([&done] { done.set_value(); });

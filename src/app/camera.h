@@ -7,27 +7,13 @@
 
 #include "api/camera_list.h"
 #include "app/config.h"
-#include "net/read_coalescer.h"
+#include "app/media_thread.h"
+#include "app/sub_stream.h"
 #include "record/recorder.h"
 #include "stream/camera_stream.h"
 #include "webrtc/live_stream.h"
 
 namespace miharu::app {
-
-// A media thread with what its cameras share.
-struct MediaThread {
-  explicit MediaThread(const std::string& name) : loop(name), reader(loop) {}
-  // On its thread: a camera of it is watched live, or not any more.
-  void on_watched(bool watched) {
-    watched_cameras += watched ? 1 : -1;
-    reader.set_interval(watched_cameras > 0 ? net::ReadCoalescer::kLiveInterval
-                                            : net::ReadCoalescer::kInterval);
-  }
-
-  net::EventLoop loop;
-  net::ReadCoalescer reader;
-  int watched_cameras = 0;
-};
 
 // Made and destroyed on the control thread; everything inside happens on the media thread.
 class Camera {
@@ -57,13 +43,14 @@ class Camera {
   CameraConfig config_;
   MediaThread& thread_;
   std::shared_ptr<webrtc::LiveStream> live_;  // shared with those who watch
+  std::shared_ptr<SubStream> sub_;            // null without sub_url
   std::unique_ptr<record::Recorder> recorder_;
   std::unique_ptr<stream::CameraStream> stream_;
   bool running_ = false;
 };
 
-// The source that a camera's URL asks for. kInvalid for a URL that names none.
-base::Result<stream::SourceFactory> make_source_factory(const CameraConfig& config, MediaThread& thread,
-                                                        const base::Clock& clock);
+// The source that `url`, of this camera, asks for. kInvalid for a URL that names none.
+base::Result<stream::SourceFactory> make_source_factory(const CameraConfig& config, const std::string& url,
+                                                        MediaThread& thread, const base::Clock& clock);
 
 }  // namespace miharu::app

@@ -13,7 +13,9 @@ namespace {
 using Action = std::function<int()>;
 
 void add_store_options(CLI::App& command, StoreArguments& where) {
-  command.add_option("--store", where.store, "the store's directory (default: DATA/store)");
+  command.add_option(
+      "--store", where.store,
+      "s3://bucket/prefix (with a reader's key), or a store's directory (default: DATA/store)");
   command.add_option("--data", where.data, "the data folder of `miharu run`")->capture_default_str();
   command.add_flag("--json", where.json, "one JSON object a line");
 }
@@ -122,6 +124,88 @@ int run_command_line(int argc, char** argv) {
   cloud_test_sub->add_option("--data", cloud.data, "the data folder of `miharu run`")->capture_default_str();
   cloud_test_sub->add_flag("--json", cloud.json, "one JSON object a line");
   cloud_test_sub->callback([&] { action = [&] { return cloud_test_command(cloud); }; });
+
+  CloudInitArguments init;
+  std::string form = "s3";
+  const auto add_bucket_options = [&](CLI::App* sub) {
+    sub->add_option("--url", init.url, "s3://BUCKET/PREFIX");
+    sub->add_option("--relay", init.relay, "name of this recorder, its folder in the bucket");
+    sub->add_option("--keep", init.keep, "how long recordings are kept there, in whole days: 30d");
+    sub->add_option("--origin", init.origin, "address of the page that may read the bucket; * is any");
+    sub->add_option("--config", init.config, "miharu.toml (default: the one in this folder)");
+  };
+  auto* cloud_init_sub = cloud_sub->add_subcommand(
+      "init", "set a bucket up for this recorder: keys, policies, what expires; asks what it is not told");
+  add_bucket_options(cloud_init_sub);
+  cloud_init_sub->add_option("--endpoint", init.endpoint, "address of the store; aws for AWS");
+  cloud_init_sub->add_option("--region", init.region);
+  cloud_init_sub->add_option(
+      "--profile", init.profile,
+      "section of the AWS files with the administrator's key (default: the environment)");
+  cloud_init_sub->add_option("--data", init.data, "the data folder of `miharu run`")->capture_default_str();
+  cloud_init_sub->add_option("--out", init.out, "folder for keys and policies")->capture_default_str();
+  cloud_init_sub->add_flag("--print-only", init.print_only,
+                           "touch no bucket: only write what is to be set by hand");
+  cloud_init_sub->add_flag("--yes", init.yes, "do not ask: take the defaults");
+  cloud_init_sub->add_flag("--json", init.json, "one JSON object a step");
+  cloud_init_sub->callback([&] { action = [&] { return cloud_init_command(init); }; });
+  auto* cloud_policy_sub = cloud_sub->add_subcommand(
+      "policy", "print who may do what in the bucket, its CORS and what expires, as one JSON object");
+  add_bucket_options(cloud_policy_sub);
+  cloud_policy_sub->add_option("--form", form, "s3 (filled in), or cloudformation")
+      ->check(CLI::IsMember({"s3", "cloudformation"}))
+      ->capture_default_str();
+  cloud_policy_sub->callback([&] { action = [&] { return cloud_policy_command(init, form); }; });
+
+  AdminArguments bucket;
+  const auto add_admin_options = [&](CLI::App* sub) {
+    sub->add_option("--store", bucket.store, "s3://bucket/prefix (default: [cloud] url)");
+    sub->add_option("--config", bucket.config, "miharu.toml (default: the one in this folder)");
+    sub->add_option("--profile", bucket.profile,
+                    "section of the AWS files with the administrator's key (default: the environment)");
+    sub->add_flag("--dry-run", bucket.dry_run, "only say what would be deleted");
+    sub->add_flag("--json", bucket.json, "one JSON object a line");
+  };
+  std::vector<std::string> keep;
+  auto* prune_sub = program.add_subcommand(
+      "prune", "delete from a bucket what is too old, where the store does not do so by itself");
+  add_admin_options(prune_sub);
+  prune_sub->add_option("--keep", keep, "30d for all cameras, CAMERA=90d for one; may be repeated");
+  prune_sub->callback([&] { action = [&] { return prune_command(bucket, keep); }; });
+
+  DeleteArguments deletion;
+  auto* delete_sub = program.add_subcommand(
+      "delete", "delete an interval of a camera for good, on this disk and in the bucket");
+  add_admin_options(delete_sub);
+  add_interval_options(*delete_sub, deletion.what, true);
+  delete_sub->add_option("--data", deletion.data, "the data folder of `miharu run`")->capture_default_str();
+  delete_sub->add_option("--only", deletion.only, "local or bucket")
+      ->check(CLI::IsMember({"local", "bucket"}));
+  delete_sub->add_option("--reason", deletion.reason, "for the audit line");
+  delete_sub->add_flag("--yes", deletion.yes, "do not ask");
+  delete_sub->callback([&] {
+    action = [&] {
+      deletion.bucket = bucket;
+      return delete_command(deletion);
+    };
+  });
+
+  CostArguments cost;
+  auto* cost_sub =
+      program.add_subcommand("cost", "what the cameras cost in the bucket in a month of 30 days");
+  cost_sub->add_option("--config", cost.config, "miharu.toml (default: the one in this folder)");
+  cost_sub->add_option("--data", cost.data, "the data folder of `miharu run`")->capture_default_str();
+  cost_sub->add_option("--provider", cost.provider, "whose prices: aws-s3 (default), r2");
+  cost_sub->add_option("--bitrate", cost.bitrate,
+                       "of each camera: 2Mbit/s (default: as recorded in the last day)");
+  cost_sub->add_option("--segment", cost.segment, "length of objects (default: as configured)");
+  cost_sub->add_option("--keep", cost.keep, "how long recordings are kept (default: as configured)");
+  cost_sub->add_option("--live-hours", cost.live_hours,
+                       "watched live through the bucket, a month and camera");
+  cost_sub->add_option("--playback-hours", cost.playback_hours, "of recordings watched, a month and camera");
+  cost_sub->add_option("--playlists", cost.playlists, "of 24 h made anew, a month and camera");
+  cost_sub->add_flag("--json", cost.json, "one JSON object");
+  cost_sub->callback([&] { action = [&] { return cost_command(cost); }; });
 
   AccessArguments access;
   const auto add_access_options = [&](CLI::App* sub) {

@@ -17,6 +17,12 @@ constexpr size_t kMostIdBytes = 64;
 
 }  // namespace
 
+std::string new_relay_id() {
+  std::array<std::byte, 6> random{};
+  CHECK(RAND_bytes(reinterpret_cast<unsigned char*>(random.data()), int{random.size()}) == 1);
+  return "r" + base::to_hex(random);
+}
+
 base::Result<std::string> relay_id(const Config::Cloud& cloud, const std::filesystem::path& data) {
   if (!cloud.relay.empty()) return cloud.relay;
   const std::filesystem::path file = data / "relay-id";
@@ -28,9 +34,7 @@ base::Result<std::string> relay_id(const Config::Cloud& cloud, const std::filesy
   } else if (bytes.error().code != base::Errc::kNotFound) {
     return tl::unexpected(bytes.error());
   }
-  std::array<std::byte, 6> random{};
-  CHECK(RAND_bytes(reinterpret_cast<unsigned char*>(random.data()), int{random.size()}) == 1);
-  std::string id = "r" + base::to_hex(random);
+  std::string id = new_relay_id();
   std::error_code error;
   std::filesystem::create_directories(data, error);
   if (auto written = base::write_file(file, base::as_bytes(id + "\n"), 0640); !written)
@@ -59,6 +63,36 @@ base::Result<BucketAccess> make_bucket_access(const Config::Cloud& cloud) {
     access.http.tls = std::move(*tls);
   }
   return access;
+}
+
+base::Result<BucketAccess> make_admin_access(const Config::Cloud& cloud, const std::string& profile) {
+  Config::Cloud with_admin = cloud;
+  with_admin.credentials_file.clear();
+  with_admin.profile = profile;
+  return make_bucket_access(with_admin);
+}
+
+base::Result<BucketAccess> open_bucket(const std::string& store, const Config& config,
+                                       const std::string& profile) {
+  Config::Cloud cloud = config.cloud;
+  if (!store.empty()) cloud.url = store;
+  if (cloud.url.empty()) {
+    return base::fail(base::Errc::kInvalid,
+                      "say which bucket: --store s3://BUCKET/PREFIX, or url in [cloud] of miharu.toml");
+  }
+  if (!cloud.url.starts_with("s3://")) {
+    return base::fail(
+        base::Errc::kInvalid,
+        "this is for buckets (s3://BUCKET/PREFIX): a recorder keeps its own disk by [store] keep");
+  }
+  return make_admin_access(cloud, profile);
+}
+
+base::Result<Config> load_config_if_there(const std::filesystem::path& file) {
+  ConfigSources sources;
+  sources.file = file;
+  if (file.empty() && std::filesystem::exists("miharu.toml")) sources.file = "miharu.toml";
+  return load_config(sources);
 }
 
 base::Result<CloudAccess> make_cloud_access(const Config::Cloud& cloud, const std::filesystem::path& data) {

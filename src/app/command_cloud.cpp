@@ -2,14 +2,13 @@
 #include <openssl/rand.h>
 
 #include <csignal>
-#include <cstdio>
 #include <tuple>
 
 #include <fmt/format.h>
-#include <boost/json.hpp>
 
 #include "app/cloud.h"
 #include "app/commands.h"
+#include "app/step_report.h"
 
 namespace miharu::app {
 namespace {
@@ -22,7 +21,7 @@ constexpr size_t kRateBytes = 8 << 20;
 class CloudTest {
  public:
   CloudTest(const CloudAccess& access, bool json)
-      : client_(access.bucket, access.credentials, access.http), relay_(access.relay), json_(json) {}
+      : client_(access.bucket, access.credentials, access.http), relay_(access.relay), report_(json) {}
 
   int run() {
     // Below live/, where everything expires after a day: the relay may delete nothing.
@@ -35,24 +34,12 @@ class CloudTest {
     refusals(folder);
     wanted();
     rate(relay_ + "/" + folder + "rate.bin");
-    return wrong_ ? kFoundWrong : kDone;
+    return report_.wrong() ? kFoundWrong : kDone;
   }
 
  private:
-  enum class Verdict { kGood, kNote, kWrong };
-
   void tell(Verdict verdict, std::string_view step, const std::string& text) {
-    wrong_ = wrong_ || verdict == Verdict::kWrong;
-    const std::string_view word = verdict == Verdict::kGood   ? "ok"
-                                  : verdict == Verdict::kNote ? "note"
-                                                              : "wrong";
-    if (json_) {
-      fmt::print("{}\n", boost::json::serialize(
-                             boost::json::object{{"step", step}, {"result", word}, {"text", text}}));
-    } else {
-      fmt::print("{:<6} {:<10} {}\n", word, step, text);
-    }
-    std::fflush(stdout);
+    report_.tell(verdict, step, text);
   }
 
   bool upload() {
@@ -172,8 +159,7 @@ class CloudTest {
 
   s3::Client client_;
   std::string relay_;
-  bool json_;
-  bool wrong_ = false;
+  StepReport report_;
   std::string first_;
 };
 

@@ -1,6 +1,4 @@
 // ls, verify and export: commands over a store that is there.
-#include <unistd.h>
-
 #include <csignal>
 #include <cstdio>
 
@@ -11,11 +9,16 @@
 
 #include "api/timeline.h"
 #include "app/commands.h"
+#include "app/intervals.h"
+#include "app/store_access.h"
 #include "base/file.h"
 #include "record/camera_writer.h"
 #include "record/export.h"
 #include "record/repair.h"
 #include "record/verify.h"
+#include "store/directory_store.h"
+#include "store/relays.h"
+#include "store/spooled_store.h"
 
 namespace miharu::app {
 namespace {
@@ -27,39 +30,17 @@ void watch_interrupt() {
   std::signal(SIGINT, [](int) { interrupted = 1; });
 }
 
-base::Result<std::unique_ptr<store::DirectoryStore>> open_store(const StoreArguments& where) {
-  if (where.store.starts_with("s3://")) {
-    return base::fail(base::Errc::kUnsupported,
-                      "this command reads directories so far; play a bucket with miharu serve --store");
-  }
-  const std::filesystem::path path =
-      where.store.empty() ? where.data / "store" : std::filesystem::path(where.store);
-  return store::DirectoryStore::open(path, store::DirectoryStore::Open::kExisting);
+// The store's directory, or a bucket with the reader's key of the environment.
+base::Result<std::unique_ptr<store::ObjectStore>> open_store(const StoreArguments& where) {
+  return app::open_store(where.store.empty() ? (where.data / "store").string() : where.store);
 }
 
-struct Interval {
-  base::UtcTime from;
-  base::UtcTime to;
-};
-
-base::Result<Interval> parse_interval(const IntervalArguments& what, std::string_view default_from) {
-  const base::UtcTime now = base::system_clock().utc();
-  if (auto good = store::check_camera_name(what.camera); !good) return tl::unexpected(good.error());
-  const auto from = base::parse_time(what.from.empty() ? default_from : std::string_view(what.from), now);
-  if (!from) return tl::unexpected(base::Error(from.error()).in("--from"));
-  const auto to =
-      base::parse_time(what.to.empty() ? std::string_view("now") : std::string_view(what.to), now);
-  if (!to) return tl::unexpected(base::Error(to.error()).in("--to"));
-  if (*to <= *from) return base::fail(base::Errc::kInvalid, "--to must be later than --from");
-  return Interval{*from, *to};
+bool is_bucket(const StoreArguments& where) {
+  return where.store.starts_with("s3://");
 }
 
-void show_progress(const std::string& text) {
-  if (::isatty(STDERR_FILENO)) fmt::print(stderr, "\r\033[K{}", text);
-}
-
-std::string megabytes(uint64_t bytes) {
-  return fmt::format("{:.1f} MB", static_cast<double>(bytes) / 1e6);
+std::string name_of(const StoreArguments& where) {
+  return where.store.empty() ? (where.data / "store").string() : where.store;
 }
 
 std::string duration_text(base::nanoseconds length) {
@@ -75,23 +56,24 @@ int ls_command(const StoreArguments& where, const IntervalArguments& what) {
   if (!store) return report_error(store.error());
   const auto interval = parse_interval(what, "-24h");
   if (!interval) return report_error(interval.error());
-  store::Catalog catalog(**store, nullptr);
-  const auto known = catalog.cameras();
+  store::Relays footage(**store);
+  const auto known = footage.cameras();
   if (!known) return report_error(known.error());
   if (std::find(known->begin(), known->end(), what.camera) == known->end()) {
     return report_error(
         {base::Errc::kNotFound,
          fmt::format(
-             "no recording of a camera \"{}\" in {}; there is {}", what.camera, (*store)->root().string(),
+             "no recording of a camera \"{}\" in {}; there is {}", what.camera, name_of(where),
              known->empty() ? std::string("none at all") : fmt::format("{}", fmt::join(*known, ", ")))});
   }
+  // What a recorder knows of its own store.
   std::unique_ptr<record::GapLog> gaps;
   std::unique_ptr<upload::UploadLog> uploads;
-  if (std::filesystem::exists(where.data / "miharu.db")) {
+  if (!is_bucket(where) && std::filesystem::exists(where.data / "miharu.db")) {
     if (auto opened = record::GapLog::open(where.data / "miharu.db")) gaps = std::move(*opened);
     if (auto opened = upload::UploadLog::open(where.data / "miharu.db")) uploads = std::move(*opened);
   }
-  const auto timeline = api::make_timeline(catalog, gaps.get(), what.camera, interval->from, interval->to,
+  const auto timeline = api::make_timeline(footage, gaps.get(), what.camera, interval->from, interval->to,
                                            base::system_clock().utc(), uploads.get());
   if (!timeline) return report_error(timeline.error());
 
@@ -148,17 +130,29 @@ int verify_command(const StoreArguments& where, const std::vector<std::string>& 
   if (!store) return report_error(store.error());
   watch_interrupt();
   if (repair) {
-    auto lock = base::File::open((*store)->root() / "lock", O_RDWR | O_CREAT, 0640);
+    auto* directory = dynamic_cast<store::DirectoryStore*>(store->get());
+    if (directory == nullptr)
+      return report_error({base::Errc::kInvalid,
+                           "what is in a bucket is never changed: --repair is for a recorder's own store"});
+    auto lock = base::File::open(directory->root() / "lock", O_RDWR | O_CREAT, 0640);
     if (!lock) return report_error(lock.error());
     if (::flock(lock->fd(), LOCK_EX | LOCK_NB) != 0) {
       return report_error(
           {base::Errc::kExists, "miharu is recording to this store; stop it before a repair"});
     }
-    const auto repaired = record::repair_store(**store, cameras);
+    const auto repaired = record::repair_store(*directory, cameras);
     if (!repaired) return report_error(repaired.error());
     for (const std::string& line : *repaired) fmt::print("{}\n", line);
   }
-  const auto report = record::verify_store(**store, cameras, [](const record::VerifyReport& so_far) {
+  record::VerifyPlan plan;
+  plan.cameras = cameras;
+  if (is_bucket(where)) {
+    auto roots = store::Relays(**store).roots();
+    if (!roots) return report_error(roots.error());
+    plan.roots = std::move(*roots);
+    plan.ahead = 8;
+  }
+  const auto report = record::verify_store(**store, plan, [](const record::VerifyReport& so_far) {
     show_progress(fmt::format("{} objects, {}", so_far.objects, megabytes(so_far.bytes)));
     return interrupted == 0;
   });
@@ -201,9 +195,15 @@ int export_command(const StoreArguments& where, const IntervalArguments& what,
   watch_interrupt();
   std::FILE* out = std::fopen((output.string() + ".part").c_str(), "wb");
   if (!out) return report_error(base::system_error("open " + output.string()));
-  store::Catalog catalog(**store, nullptr);
+  store::Relays footage(**store);
+  std::unique_ptr<store::ObjectStore> spooled;
+  if (is_bucket(where)) {
+    auto made = store::SpooledStore::make(**store, output.has_parent_path() ? output.parent_path() : ".");
+    if (!made) return report_error(made.error());
+    spooled = std::move(*made);
+  }
   const auto report = record::export_mp4(
-      **store, catalog, what.camera, interval->from, interval->to,
+      spooled ? *spooled : **store, footage, what.camera, interval->from, interval->to,
       [out, &output](base::ByteView bytes) -> base::Status {
         if (std::fwrite(bytes.data(), 1, bytes.size(), out) != bytes.size())
           return base::fail_system("write " + output.string());

@@ -76,6 +76,61 @@ struct CloudArguments {
   bool json = false;
 };
 int cloud_test_command(const CloudArguments& arguments);
+struct CloudInitArguments {
+  std::filesystem::path config;  // empty: miharu.toml, if it is there
+  std::filesystem::path data = "data";
+  std::filesystem::path out = "miharu-cloud";  // keys and policies
+  // Empty: asked, or with `yes` the default.
+  std::string url;
+  std::string endpoint;
+  std::string region;
+  std::string relay;
+  std::string keep;
+  std::string origin;
+  std::string profile;  // of the AWS files, with the administrator's key; empty: the environment
+  bool yes = false;
+  bool print_only = false;
+  bool json = false;
+};
+int cloud_init_command(const CloudInitArguments& arguments);
+// `form`: "s3" or "cloudformation"
+int cloud_policy_command(const CloudInitArguments& arguments, const std::string& form);
+
+// Of a bucket, with its administrator's key.
+struct AdminArguments {
+  std::filesystem::path config;  // empty: miharu.toml, if it is there
+  std::string store;             // s3://bucket/prefix; empty: [cloud] url
+  std::string profile;           // of the AWS files; empty: the environment
+  bool dry_run = false;
+  bool json = false;
+};
+// `keep`: "30d" for all, "CAMERA=90d" for one; what is missing is [cloud] keep and cloud_keep.
+int prune_command(const AdminArguments& where, const std::vector<std::string>& keep);
+
+struct DeleteArguments {
+  AdminArguments bucket;
+  IntervalArguments what;
+  std::filesystem::path data = "data";
+  std::string only;  // "local" or "bucket"; empty: both
+  std::string reason;
+  bool yes = false;
+};
+int delete_command(const DeleteArguments& arguments);
+
+struct CostArguments {
+  std::filesystem::path config;  // empty: miharu.toml, if it is there
+  std::filesystem::path data = "data";
+  std::string provider;  // of deploy/prices.json; empty: its first
+  // Empty: measured, or configured.
+  std::string bitrate;
+  std::string segment;
+  std::string keep;
+  double live_hours = 0;
+  double playback_hours = 0;
+  double playlists = 0;
+  bool json = false;
+};
+int cost_command(const CostArguments& arguments);
 
 // Prints "miharu: TEXT" to stderr; gives the exit status that fits the error.
 int report_error(const base::Error& error);

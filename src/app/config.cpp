@@ -226,6 +226,12 @@ class Loader {
     section.text("profile", cloud.profile);
     section.path("credentials_file", cloud.credentials_file);
     section.text("bandwidth", parsed(parse_bandwidth, cloud.bandwidth_bits_per_second));
+    section.text("keep", parsed(parse_age, cloud.keep));
+    if (const toml::node* live = section.node("live"); live != nullptr && live->is_string()) {
+      section.text("live", parsed(parse_bandwidth, cloud.live_bits_per_second));
+    } else {
+      section.boolean("live", cloud.live);
+    }
     section.finish();
   }
 
@@ -308,6 +314,7 @@ class Loader {
     ConfigSection keep = section.table("keep");
     read_keep(keep, camera.keep);
     keep.finish();
+    section.text("cloud_keep", parsed(parse_age, camera.cloud_keep));
     section.finish();
     return camera;
   }
@@ -435,11 +442,12 @@ Result<std::string> format_cameras(const std::vector<CameraConfig>& cameras) {
     }
     text("certificate_sha256", camera.certificate_sha256);
     out += fmt::format("record = {}\non_demand = {}\n", camera.record, camera.on_demand);
+    const auto milliseconds = [](std::chrono::nanoseconds time) {
+      return fmt::format("{}ms", std::chrono::ceil<std::chrono::milliseconds>(time).count());
+    };
+    if (camera.cloud_keep) text("cloud_keep", milliseconds(*camera.cloud_keep));
     std::vector<std::string> keep;
-    if (camera.keep.age) {
-      keep.push_back(fmt::format("age = \"{}ms\"",
-                                 std::chrono::ceil<std::chrono::milliseconds>(*camera.keep.age).count()));
-    }
+    if (camera.keep.age) keep.push_back(fmt::format("age = \"{}\"", milliseconds(*camera.keep.age)));
     if (camera.keep.bytes) keep.push_back(fmt::format("bytes = \"{}B\"", *camera.keep.bytes));
     if (!keep.empty()) out += fmt::format("keep = {{ {} }}\n", fmt::join(keep, ", "));
   }

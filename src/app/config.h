@@ -64,6 +64,7 @@ struct CameraConfig {
   bool record = true;
   bool on_demand = false;
   Keep keep;
+  std::optional<std::chrono::nanoseconds> cloud_keep;  // in place of [cloud] keep
   bool operator==(const CameraConfig&) const = default;
 };
 
@@ -88,10 +89,13 @@ struct Config {
     std::string endpoint;
     std::string region;
     s3::Addressing addressing = s3::Addressing::kAuto;
-    std::string relay;                       // whose folder; empty: one made for this data folder
-    std::string profile;                     // of the AWS files
-    std::filesystem::path credentials_file;  // mode 0600; empty: the environment or the AWS files
-    uint64_t bandwidth_bits_per_second = 0;  // 0: no cap
+    std::string relay;                             // whose folder; empty: one made for this data folder
+    std::string profile;                           // of the AWS files
+    std::filesystem::path credentials_file;        // mode 0600; empty: the environment or the AWS files
+    uint64_t bandwidth_bits_per_second = 0;        // 0: no cap
+    std::optional<std::chrono::nanoseconds> keep;  // what `cloud init` and `prune` keep there
+    bool live = true;                              // live pictures through the bucket
+    uint64_t live_bits_per_second = 0;             // of them; 0: no cap of their own
     [[nodiscard]] bool enabled() const { return !url.empty(); }
   } cloud;
   struct Record {

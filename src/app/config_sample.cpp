@@ -49,6 +49,12 @@ addressing = "auto"
 #credentials_file = "cloud.credentials"
 # The most of the uplink that copying may use (bit/s kbit/s Mbit/s Gbit/s).
 #bandwidth = "20Mbit/s"
+# How long recordings are kept in the bucket, in whole days. This machine's key cannot delete: `miharu cloud init` makes rules
+# of it for the store, and `miharu prune` deletes on stores that have none.
+#keep = "30d"
+# Live pictures go through the bucket while somebody asks for them there, before everything else that is copied. false: never.
+# "2Mbit/s": no more than this of the bandwidth, and pictures are left out where that is too little.
+live = true
 
 [record]
 # Length of an object: 5s to 120s. It ends at the next key frame. Shorter ones lose less in a crash and cost more requests.
@@ -73,7 +79,8 @@ addresses = []
 #name = "front"
 # rtsp://, rtsps://, onvif://HOST, usb:/dev/video0, file:PATH or demo: (a picture made here). No user or password in it.
 #url = "rtsp://192.168.1.20/stream1"
-# A smaller stream of the same camera: for many pictures at once and for fast scrubbing.
+# A smaller stream of the same camera: for live view over lines that do not carry the other. It is pulled while somebody needs it
+# and never recorded.
 #sub_url = "rtsp://192.168.1.20/stream2"
 #user = "admin"
 # Never in this file itself: from an environment variable, or from a file that holds nothing else. One of the two.
@@ -88,6 +95,8 @@ addresses = []
 #on_demand = false
 # As in [store], for this camera alone; free is for the whole store only.
 #keep = { age = "30d", bytes = "50GB" }
+# In place of keep in [cloud], for this camera alone.
+#cloud_keep = "90d"
 )toml";
 }
 

@@ -24,6 +24,8 @@ constexpr size_t kCamerasAThread = 16;
 // Newest footage is to be in the bucket soon after the link is back: attempts are short.
 constexpr std::chrono::milliseconds kUploadConnect{5'000};
 constexpr std::chrono::milliseconds kUploadConsent{1'000};
+// A live picture that does not get through is soon an old one.
+constexpr std::chrono::milliseconds kLiveStall{8'000};
 
 record::RetentionOptions retention_options(const Config& config) {
   record::RetentionOptions options;
@@ -123,7 +125,10 @@ base::Status Relay::start() {
   if (auto live = start_live(); !live) return live;
   web_ = std::make_unique<WebService>(*control_loop_, config_, data_, *store_, *catalog_, *index_, *gaps_,
                                       *this, uploads_.get());
-  index_->set_on_change([this](const std::string& camera) { web_->recording_changed(camera); });
+  index_->set_on_change([this](const std::string& camera) {
+    web_->recording_changed(camera);
+    if (publisher_) publisher_->changed(camera);
+  });
   auto password = web_->open();
   if (!password) return tl::unexpected(password.error());
   first_password_ = std::move(*password);
@@ -133,16 +138,13 @@ base::Status Relay::start() {
   for (const auto& camera : cameras_) camera->start();
   retention_->start();
   if (uploader_) uploader_->start();
+  if (publisher_) publisher_->start();
   return {};
 }
 
-base::Status Relay::open_cloud() {
-  if (!config_.cloud.enabled()) return {};
-  auto access = make_cloud_access(config_.cloud, data_);
+base::Result<upload::UploaderOptions> Relay::upload_options(const Config::Cloud& cloud) const {
+  auto access = make_cloud_access(cloud, data_);
   if (!access) return tl::unexpected(access.error());
-  auto log = upload::UploadLog::open(data_ / "miharu.db");
-  if (!log) return tl::unexpected(log.error());
-  uploads_ = std::move(*log);
   upload::UploaderOptions options;
   options.bucket = std::move(access->bucket);
   options.credentials = std::move(access->credentials);
@@ -150,8 +152,18 @@ base::Status Relay::open_cloud() {
   options.http.connect = kUploadConnect;
   options.http.continue_wait = kUploadConsent;
   options.relay = std::move(access->relay);
-  options.bits_per_second = config_.cloud.bandwidth_bits_per_second;
+  options.bits_per_second = cloud.bandwidth_bits_per_second;
   spdlog::info("recordings go to {}/{}/", options.bucket.url(), options.relay);
+  return options;
+}
+
+base::Status Relay::open_cloud() {
+  if (!config_.cloud.enabled()) return {};
+  auto options = upload_options(config_.cloud);
+  if (!options) return tl::unexpected(options.error());
+  auto log = upload::UploadLog::open(data_ / "miharu.db");
+  if (!log) return tl::unexpected(log.error());
+  uploads_ = std::move(*log);
   const base::Clock& clock = base::system_clock();
   // On the thread that moves objects: what is accepted here is not being moved, and will not be.
   auto accept = [this, &clock](const std::string& camera, uint64_t run, std::function<void(bool)> done) {
@@ -161,8 +173,18 @@ base::Status Relay::open_cloud() {
       done(stands.value_or(false));
     });
   };
+  upload::LiveOptions live{options->bucket, options->credentials, options->http, options->relay,
+                           config_.cloud.live_bits_per_second};
+  live.http.stall = kLiveStall;
   uploader_ = std::make_unique<upload::Uploader>(
-      std::move(options), upload::UploaderEnvironment{*store_, *uploads_, clock, std::move(accept)});
+      std::move(*options), upload::UploaderEnvironment{*store_, *uploads_, clock, std::move(accept)});
+  if (config_.cloud.live) {
+    const upload::Uploader::Line line = uploader_->line();
+    publisher_ = std::make_unique<upload::LivePublisher>(
+        std::move(live),
+        upload::LiveEnvironment{line.loop, line.pacer, line.gate, *index_, clock,
+                                [this](const std::string& camera) { return has(camera); }});
+  }
   provisional_->set_on_moved(
       [this](const std::string& camera, const store::ObjectName& name) { uploader_->added(camera, name); });
   return {};
@@ -216,6 +238,12 @@ base::Result<std::unique_ptr<Camera>> Relay::make_camera(const CameraConfig& con
 }
 
 base::Status Relay::reload(Config config) {
+  std::optional<upload::UploaderOptions> uploads;
+  if (uploader_ && config.cloud.enabled()) {
+    auto options = upload_options(config.cloud);
+    if (!options) return tl::unexpected(options.error());
+    uploads = std::move(*options);
+  }
   std::vector<std::unique_ptr<Camera>> made;
   std::vector<std::unique_ptr<Camera>> ended;
   for (const CameraConfig& wanted : config.cameras) {
@@ -237,11 +265,17 @@ base::Status Relay::reload(Config config) {
     }
     std::erase(cameras_, nullptr);
   }
+  if (uploads) {
+    uploader_->change(std::move(*uploads));
+    config_.cloud = std::move(config.cloud);
+  }
   // An old session ends before its successor begins: cameras have few of them, and an object one writer.
   for (const auto& camera : ended) live_->remove_camera(camera->name());
   ended.clear();
   spdlog::info(
-      "configuration read again: {} cameras changed or are new; settings outside [[camera]] need a restart",
+      "configuration read again: {} cameras changed or are new; settings outside of [[camera]] and [cloud] "
+      "need a "
+      "restart, [cloud] too where it is new or taken away",
       made.size());
   {
     const std::lock_guard lock(cameras_mutex_);
@@ -270,6 +304,7 @@ void Relay::stop() {
   // The control thread may still hold a callback of the web service: it ends first.
   if (control_loop_) control_loop_->stop();
   for (const auto& thread : media_) thread->loop.stop();
+  if (publisher_) publisher_->stop();
   if (uploader_) uploader_->stop();
   if (disk_loop_) disk_loop_->stop();
   web_.reset();  // the disk thread tells it of parts

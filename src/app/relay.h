@@ -17,6 +17,7 @@
 #include "record/retention.h"
 #include "store/catalog.h"
 #include "store/directory_store.h"
+#include "upload/live_publisher.h"
 #include "upload/uploader.h"
 #include "webrtc/server.h"
 
@@ -37,7 +38,7 @@ class Relay final : public api::CameraList {
   void stop();
 
   // Takes over cameras from a configuration that was read again: those that did not change go on undisturbed.
-  // Other settings need a restart, which the log says.
+  // [cloud] too, and the files of its credentials. Other settings need a restart, which the log says.
   base::Status reload(Config config);
 
   // The password that was made because there was no user yet; once.
@@ -51,6 +52,7 @@ class Relay final : public api::CameraList {
  private:
   base::Status open_store();
   base::Status open_cloud();
+  base::Result<upload::UploaderOptions> upload_options(const Config::Cloud& cloud) const;
   base::Status start_live();
   base::Result<std::unique_ptr<Camera>> make_camera(const CameraConfig& config);
 
@@ -69,6 +71,7 @@ class Relay final : public api::CameraList {
   std::unique_ptr<record::Retention> retention_;
   std::unique_ptr<upload::UploadLog> uploads_;  // null without [cloud], as the uploader
   std::unique_ptr<upload::Uploader> uploader_;
+  std::unique_ptr<upload::LivePublisher> publisher_;  // on the uploader's thread; null where it may not
   std::unique_ptr<net::EventLoop> disk_loop_;
   std::unique_ptr<net::EventLoop> control_loop_;
   std::vector<std::unique_ptr<MediaThread>> media_;

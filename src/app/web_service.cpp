@@ -1,5 +1,8 @@
 #include "app/web_service.h"
 
+#include <algorithm>
+#include <charconv>
+
 #include <fmt/format.h>
 
 #include "api/assets.h"
@@ -8,6 +11,7 @@
 #include "api/metrics.h"
 #include "api/objects.h"
 #include "api/timeline.h"
+#include "app/cost.h"
 
 namespace miharu::app {
 
@@ -122,18 +126,25 @@ void WebService::add_routes() {
   // Without credentials only whether, not why: names of cameras are nobody else's business.
   router_->add(
       "GET", "/readyz", Need::nothing(), [this](const RequestContext& context, const Exchange& exchange) {
-        const auto reasons = api::not_ready_reasons(cameras_.cameras());
+        const bool knows = context.access.admin || context.access.kind == Access::Kind::kOpen;
+        const auto cameras = cameras_.cameras();
+        const auto uploads = cameras_.uploads();
+        const auto reasons = api::not_ready_reasons(cameras, uploads);
         if (reasons.empty()) {
-          exchange->respond({200,
-                             {{"Content-Type", "text/plain"}, {"Cache-Control", "no-store"}},
-                             std::string("recording as configured\n")});
+          std::string text = "recording as configured\n";
+          if (const auto safe = api::safe_until(cameras, uploads); knows && safe)
+            text += fmt::format("safe off-site up to {}\n", base::format_rfc3339(*safe));
+          exchange->respond({200, {{"Content-Type", "text/plain"}, {"Cache-Control", "no-store"}}, text});
           return;
         }
-        std::string detail = fmt::format("{} cameras are not recorded as configured", reasons.size());
-        if (context.access.admin || context.access.kind == Access::Kind::kOpen)
-          detail = fmt::format("{}", fmt::join(reasons, "; "));
+        std::string detail = fmt::format("{} things are not as configured", reasons.size());
+        if (knows) detail = fmt::format("{}", fmt::join(reasons, "; "));
         exchange->respond(net::problem(503, detail));
       });
+  router_->add("GET", "/api/v1/cost", Need::admin(),
+               [this](const RequestContext& context, const Exchange& exchange) {
+                 exchange->respond(cost(context.request));
+               });
   router_->add("GET", "/metrics", Need::admin(),
                [this](const RequestContext&, const Exchange& exchange) { metrics(exchange); });
   api::add_session_routes(*router_, *auth_);
@@ -159,6 +170,37 @@ void WebService::metrics(const Exchange& exchange) {
   };
   if (sessions_ == nullptr) return answer(std::nullopt);
   sessions_->metrics([answer](const webrtc::LiveMetrics& live) { answer(live); });
+}
+
+// What is not measured is left out: a camera that sent nothing since the start.
+net::HttpResponse WebService::cost(const net::HttpRequest& request) const {
+  const PriceTable table = price_table();
+  const auto prices = table.find(request.query_value("provider"));
+  if (!prices) return api::problem_of(prices.error());
+  CameraUse common;
+  common.segment = config_.record.segment;
+  common.keep = config_.cloud.keep.value_or(common.keep);
+  for (const auto& [name, value] :
+       {std::pair{"live_hours", &common.live_hours}, std::pair{"playback_hours", &common.playback_hours},
+        std::pair{"playlists", &common.playlists}}) {
+    const std::string text = request.query_value(name);
+    if (text.empty()) continue;
+    const auto [end, wrong] = std::from_chars(text.data(), text.data() + text.size(), *value);
+    if (wrong != std::errc{} || end != text.data() + text.size() || !(*value >= 0 && *value <= 1e6))
+      return net::problem(400, fmt::format("{} must be a number from 0 to 1000000", name));
+  }
+  std::vector<CameraUse> uses;
+  for (const api::CameraStatus& camera : cameras_.cameras()) {
+    if (!camera.record || camera.stream.bits_per_second == 0) continue;
+    CameraUse use = common;
+    use.camera = camera.name;
+    use.bits_per_second = static_cast<double>(camera.stream.bits_per_second);
+    use.live_bits_per_second = use.bits_per_second;
+    const auto own = std::ranges::find(config_.cameras, camera.name, &CameraConfig::name);
+    if (own != config_.cameras.end() && own->cloud_keep) use.keep = *own->cloud_keep;
+    uses.push_back(std::move(use));
+  }
+  return api::json_response(200, cost_json(uses, *prices, table));
 }
 
 void WebService::add_camera_routes() {

@@ -47,6 +47,7 @@ class WebService {
   void add_camera_routes();
   void media(const api::RequestContext& context, const api::Exchange& exchange);
   void metrics(const api::Exchange& exchange);
+  [[nodiscard]] net::HttpResponse cost(const net::HttpRequest& request) const;
 
   net::EventLoop& control_;
   const Config& config_;

@@ -1,5 +1,6 @@
 #include "net/http_client.h"
 
+#include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <sys/ioctl.h>
@@ -36,6 +37,19 @@ using SteadyClock = std::chrono::steady_clock;
 constexpr size_t kReadBytes = 16 << 10;
 constexpr uint32_t kMostHeaderBytes = 16 << 10;
 constexpr std::chrono::milliseconds kWatch{500};
+
+// Of a body that can wait: what the kernel takes of it and cannot send yet; and, while the gate is narrow, what
+// is not acknowledged either (it makes about half more of this): a quarter of a second at 5 Mbit/s.
+constexpr int kMostUnsentBytes = 128 << 10;
+constexpr int kNarrowBytes = 96 << 10;
+constexpr size_t kHeldPieceBytes = 4 << 10;
+
+// Refused by a kernel that does not know it: then bodies wait behind more.
+void limit_unsent(tcp::socket& socket) {
+  const int bytes = kMostUnsentBytes;
+  static_cast<void>(
+      ::setsockopt(socket.native_handle(), IPPROTO_TCP, TCP_NOTSENT_LOWAT, &bytes, sizeof bytes));
+}
 
 }  // namespace
 
@@ -89,6 +103,7 @@ class HttpClient::Connection : public std::enable_shared_from_this<Connection> {
     boost::beast::flat_buffer buffer;
     std::string head;
     std::vector<std::byte> piece;
+    bool narrowed = false;
   };
   // Of operations that belong to an earlier step or link the end is not heard.
   template <class Function>
@@ -100,6 +115,7 @@ class HttpClient::Connection : public std::enable_shared_from_this<Connection> {
   }
   void resolve();
   void connect(size_t index);
+  void bound_silence();
   void handshake(size_t index);
   void next_address(size_t index, base::Error error);
   [[nodiscard]] base::Error handshake_error(const ErrorCode& ec);
@@ -109,6 +125,9 @@ class HttpClient::Connection : public std::enable_shared_from_this<Connection> {
   void begin_body();
   void next_piece();
   void write_piece();
+  void hold();
+  void await_turn();
+  void write_some(size_t most);
   void read();
   void on_read(const ErrorCode& ec, size_t count);
   bool parse(bool at_end);
@@ -140,6 +159,7 @@ class HttpClient::Connection : public std::enable_shared_from_this<Connection> {
   bool resent_ = false;
   bool awaits_consent_ = false;
   bool paced_ = false;  // waits for the pacer
+  bool held_ = false;   // waits for the gate
   bool body_done_ = false;
   size_t piece_at_ = 0;
   uint64_t body_at_ = 0;
@@ -207,8 +227,18 @@ void HttpClient::Connection::connect(size_t index) {
                                 ErrorCode ignored;
                                 link_->socket.native_non_blocking(true, ignored);
                                 link_->socket.set_option(tcp::no_delay(true), ignored);
+                                bound_silence();
+                                if (options_.gate) limit_unsent(link_->socket);
                                 handshake(index);
                               }));
+}
+
+// Over a line that is cut TCP waits twice as long each time before it tries again: one that was away for 13 s
+// would be found to be back after 25. Bytes that nobody acknowledges for half the time of a stall end the
+// connection (tcp(7), TCP_USER_TIMEOUT).
+void HttpClient::Connection::bound_silence() {
+  const auto most = static_cast<unsigned>((options_.stall / 2).count());
+  ::setsockopt(link_->socket.native_handle(), IPPROTO_TCP, TCP_USER_TIMEOUT, &most, sizeof(most));
 }
 
 void HttpClient::Connection::handshake(size_t index) {
@@ -250,6 +280,7 @@ void HttpClient::Connection::exchange() {
   answered_ = false;
   body_done_ = false;
   paced_ = false;
+  held_ = false;
   body_at_ = 0;
   body_bytes_ = 0;
   unsent_ = 0;
@@ -296,7 +327,9 @@ void HttpClient::Connection::begin_body() {
 }
 
 void HttpClient::Connection::next_piece() {
-  const uint64_t most = options_.pacer ? options_.pacer->piece_bytes() : uint64_t{256} << 10;
+  uint64_t most = options_.pacer ? options_.pacer->piece_bytes() : uint64_t{256} << 10;
+  // What has its time from the pacer is before everything that asks later.
+  if (options_.gate && options_.gate->is_narrow()) most = (most + 3) / 4;
   const size_t size = static_cast<size_t>(std::min(most, body_bytes_ - body_at_));
   body_done_ = size == 0;
   if (body_done_) return;
@@ -323,7 +356,44 @@ void HttpClient::Connection::next_piece() {
 }
 
 void HttpClient::Connection::write_piece() {
-  const auto rest = asio::buffer(link_->piece.data() + piece_at_, link_->piece.size() - piece_at_);
+  if (options_.gate) {
+    if (!options_.gate->may_send(this)) return hold();
+    if (options_.gate->is_narrow() && !link_->narrowed) {
+      ErrorCode ignored;
+      link_->socket.set_option(asio::socket_base::send_buffer_size(kNarrowBytes), ignored);
+      link_->narrowed = true;
+    }
+  }
+  write_some(link_->piece.size());
+}
+
+void HttpClient::Connection::hold() {
+  held_ = true;
+  await_turn();
+  pause_.expires_after(options_.longest_hold);
+  pause_.async_wait(guard([this](const ErrorCode& ec) {
+    if (ec || !held_) return;
+    held_ = false;
+    progress();
+    write_some(kHeldPieceBytes);
+  }));
+}
+
+void HttpClient::Connection::await_turn() {
+  options_.gate->wait([weak = weak_from_this(), serial = serial_, at = body_at_] {
+    const auto self = weak.lock();
+    if (!self || self->serial_ != serial || !self->held_ || self->body_at_ != at) return;
+    if (!self->options_.gate->may_send(self.get())) return self->await_turn();
+    self->held_ = false;
+    self->pause_.cancel();
+    self->progress();
+    self->write_piece();
+  });
+}
+
+void HttpClient::Connection::write_some(size_t most) {
+  const auto rest =
+      asio::buffer(link_->piece.data() + piece_at_, std::min(most, link_->piece.size() - piece_at_));
   auto done = guard([this](const ErrorCode& ec, size_t count) {
     // The server may have answered and closed without reading to the end: its answer is what counts, and
     // reading ends the exchange in any case.
@@ -410,7 +480,9 @@ void HttpClient::Connection::deliver() {
   reply.resent = resent_;
   reply.sent_bytes = body_at_;
   // Half a body on the way, or bytes that nobody asked for: the next request gets a connection of its own.
-  if (!message.keep_alive() || !body_done_ || link_->buffer.size() > 0) close();
+  // A buffer that was made small does not grow by itself any more.
+  const bool stays_small = link_->narrowed && !(options_.gate && options_.gate->is_narrow());
+  if (!message.keep_alive() || !body_done_ || link_->buffer.size() > 0 || stays_small) close();
   finish(std::move(reply));
 }
 
@@ -426,6 +498,7 @@ void HttpClient::Connection::fail(base::Error error) {
 
 void HttpClient::Connection::finish(base::Result<HttpReply> result) {
   ++serial_;
+  if (options_.gate) options_.gate->done(this);
   watch_.cancel();
   pause_.cancel();
   request_ = {};
@@ -444,6 +517,7 @@ void HttpClient::Connection::close() {
 
 void HttpClient::Connection::drop() {
   done_ = nullptr;
+  if (options_.gate) options_.gate->done(this);
   watch_.cancel();
   resolver_.cancel();
   close();
@@ -459,7 +533,7 @@ void HttpClient::Connection::watch() {
       if (unsent < self->unsent_) self->progress();
       self->unsent_ = unsent;
     }
-    if (!self->paced_ && SteadyClock::now() - self->last_progress_ > self->options_.stall)
+    if (!self->paced_ && !self->held_ && SteadyClock::now() - self->last_progress_ > self->options_.stall)
       return self->fail(self->error(Errc::kTimeout, "nothing moved for too long"));
     self->watch();
   });

@@ -13,6 +13,7 @@
 #include "net/event_loop.h"
 #include "net/http.h"
 #include "net/pacer.h"
+#include "net/send_gate.h"
 
 namespace boost::asio::ssl {
 class context;
@@ -62,6 +63,9 @@ struct HttpClientOptions {
   std::chrono::milliseconds stall{30'000};         // without a byte moved either way
   std::chrono::milliseconds continue_wait{3'000};  // then the body is sent without the server's consent
   Pacer* pacer = nullptr;                          // of bodies; null: as fast as the link takes them
+  SendGate* gate = nullptr;                        // of bodies that can wait; null: they do not
+  // So often a body that is held up sends a little: servers give up connections on which nothing moves.
+  std::chrono::milliseconds longest_hold{5'000};
 };
 
 // Lives on the loop's thread. One request at a time.
@@ -71,7 +75,7 @@ class HttpClient {
   // kClosed, kMalformed, kLimit, kTruncated (the file became shorter): as they say.
   using Done = std::function<void(base::Result<HttpReply>)>;
 
-  // `loop` and the pacer must outlive it.
+  // `loop`, the pacer and the gate must outlive it.
   HttpClient(EventLoop& loop, Origin origin, HttpClientOptions options);
   ~HttpClient();  // drops the request: its `done` is not called any more
   HttpClient(const HttpClient&) = delete;

@@ -17,9 +17,10 @@ struct ExportReport {
   uint64_t objects = 0;
 };
 
-// Blocking. `progress` is told (bytes written, bytes in all) and may return false to give up (kClosed).
+// Of the first and the last object only the chunks that are needed are read; each is read twice. Blocking.
+// `progress` is told (bytes written, bytes in all) and may return false to give up (kClosed).
 // kNotFound when nothing was recorded in [from, to).
-base::Result<ExportReport> export_mp4(store::ObjectStore& store, store::Catalog& catalog,
+base::Result<ExportReport> export_mp4(store::ObjectStore& store, store::Footage& catalog,
                                       std::string_view camera, base::UtcTime from, base::UtcTime to,
                                       const media::Mp4FileWriter::Sink& sink,
                                       const std::function<bool(uint64_t, uint64_t)>& progress);

@@ -59,6 +59,20 @@ base::Status GapLog::end(const std::string& camera, base::UtcTime end, base::nan
   });
 }
 
+base::Status GapLog::add(const std::string& camera, const Gap& gap) {
+  const std::lock_guard lock(mutex_);
+  return guarded(kWhat, [&] {
+    SQLite::Statement insert(
+        *database_, "INSERT INTO gaps (camera, start_ms, end_ms, reason, text) VALUES (?, ?, ?, ?, ?)");
+    insert.bind(1, camera);
+    insert.bind(2, base::to_unix_ms(gap.start));
+    insert.bind(3, base::to_unix_ms(gap.end.value_or(gap.start)));
+    insert.bind(4, std::string(1, static_cast<char>(gap.reason)));
+    insert.bind(5, gap.text);
+    insert.exec();
+  });
+}
+
 base::Result<std::optional<base::UtcTime>> GapLog::open_since(const std::string& camera) const {
   const std::lock_guard lock(mutex_);
   return guarded(kWhat, [&]() -> std::optional<base::UtcTime> {

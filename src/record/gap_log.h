@@ -65,6 +65,8 @@ class GapLog {
   base::Status begin(const std::string& camera, const Gap& gap);
   // Ends the open gap; one shorter than `least` is forgotten.
   base::Status end(const std::string& camera, base::UtcTime end, base::nanoseconds least);
+  // One that is over; what the log has of that time stays.
+  base::Status add(const std::string& camera, const Gap& gap);
   // Where the gap without an end begins; none where there is none.
   [[nodiscard]] base::Result<std::optional<base::UtcTime>> open_since(const std::string& camera) const;
   // What was recorded in [from, to] now lies `by` later: ends of gaps in there go with it. Gaps of which

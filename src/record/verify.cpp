@@ -1,6 +1,8 @@
 #include "record/verify.h"
 
 #include <algorithm>
+#include <deque>
+#include <future>
 #include <optional>
 
 #include <fmt/format.h>
@@ -72,70 +74,114 @@ std::vector<std::string> check_object(const store::ObjectName& name, base::ByteV
   return wrong;
 }
 
-base::Result<VerifyReport> verify_store(store::ObjectStore& store, const std::vector<std::string>& cameras,
+namespace {
+
+struct Item {
+  std::string key;
+  store::ObjectName name;
+};
+
+// Gets objects in order, some ahead of time.
+class Fetcher {
+ public:
+  Fetcher(store::ObjectStore& store, const std::vector<Item>& items, unsigned ahead)
+      : store_(store), items_(items), ahead_(ahead) {}
+
+  base::Result<base::ByteVector> next() {
+    if (ahead_ <= 1) return get(items_[at_++]);
+    while (under_way_.size() < ahead_ && at_ < items_.size()) {
+      under_way_.push_back(std::async(std::launch::async, [this, at = at_] { return get(items_[at]); }));
+      ++at_;
+    }
+    auto bytes = under_way_.front().get();
+    under_way_.pop_front();
+    return bytes;
+  }
+
+ private:
+  // One byte more than there should be, so that a longer one is seen.
+  base::Result<base::ByteVector> get(const Item& item) {
+    return store_.get(item.key, 0, item.name.size_bytes() + 1);
+  }
+
+  store::ObjectStore& store_;
+  const std::vector<Item>& items_;
+  const unsigned ahead_;
+  size_t at_ = 0;
+  std::deque<std::future<base::Result<base::ByteVector>>> under_way_;
+};
+
+base::Result<std::vector<Item>> list_items(store::ObjectStore& store, const std::string& root,
+                                           const std::string& camera, VerifyReport& report) {
+  auto listing = store.list(root + "rec/" + camera + "/", false);
+  if (!listing) return tl::unexpected(listing.error());
+  std::vector<Item> items;
+  for (store::ListedObject& object : listing->objects) {
+    auto name = store::decode_name(store::file_name_of(object.key));
+    if (!name) {
+      report.findings.push_back({camera, object.key, "its name cannot be read: " + name.error().to_string()});
+      continue;
+    }
+    if (const auto key = store::object_key(camera, *name); !key || root + *key != object.key) {
+      report.findings.push_back(
+          {camera, object.key, "lies in the folder of another hour than its name says"});
+    }
+    items.push_back({std::move(object.key), std::move(*name)});
+  }
+  std::sort(items.begin(), items.end(), [](const Item& a, const Item& b) { return a.name.seq < b.name.seq; });
+  return items;
+}
+
+std::optional<std::string> compare(const Item& before, const Item& item) {
+  const uint64_t expected = before.name.seq + before.name.chunks.size();
+  if (item.name.seq < expected)
+    return fmt::format("its chunks {} and following are there twice, in {} too", item.name.seq, before.key);
+  if (item.name.seq > expected)
+    return fmt::format("{} chunks before it are missing", item.name.seq - expected);
+  if (item.name.run == before.name.run && item.name.start != before.name.end()) {
+    return fmt::format("begins at {}, but the object before it ends at {}",
+                       base::format_rfc3339(item.name.start), base::format_rfc3339(before.name.end()));
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+base::Result<VerifyReport> verify_store(store::ObjectStore& store, const VerifyPlan& plan,
                                         const std::function<bool(const VerifyReport&)>& progress) {
   VerifyReport report;
-  std::vector<std::string> names = cameras;
-  if (names.empty()) {
-    store::Catalog catalog(store, nullptr);
-    auto found = catalog.cameras();
-    if (!found) return tl::unexpected(found.error());
-    names = std::move(*found);
-  }
-  for (const std::string& camera : names) {
-    const auto listing = store.list("rec/" + camera + "/", false);
-    if (!listing) return tl::unexpected(listing.error());
-    struct Item {
-      std::string key;
-      store::ObjectName name;
-    };
-    std::vector<Item> items;
-    for (const store::ListedObject& object : listing->objects) {
-      auto name = store::decode_name(store::file_name_of(object.key));
-      if (!name) {
-        report.findings.push_back(
-            {camera, object.key, "its name cannot be read: " + name.error().to_string()});
-        continue;
-      }
-      if (const auto key = store::object_key(camera, *name); !key || *key != object.key) {
-        report.findings.push_back(
-            {camera, object.key, "lies in the folder of another hour than its name says"});
-      }
-      items.push_back({object.key, std::move(*name)});
+  for (const std::string& root : plan.roots) {
+    std::vector<std::string> names = plan.cameras;
+    if (names.empty()) {
+      store::Catalog catalog(store, nullptr, base::system_clock(), root);
+      auto found = catalog.cameras();
+      if (!found) return tl::unexpected(found.error());
+      names = std::move(*found);
     }
-    std::sort(items.begin(), items.end(),
-              [](const Item& a, const Item& b) { return a.name.seq < b.name.seq; });
-    const Item* before = nullptr;
-    for (const Item& item : items) {
-      ++report.objects;
-      report.chunks += item.name.chunks.size();
-      const auto bytes = store.get(item.key, 0, UINT64_MAX);
-      if (!bytes) {
-        report.findings.push_back({camera, item.key, "cannot be read: " + bytes.error().to_string()});
-      } else {
-        report.bytes += bytes->size();
-        for (std::string& text : check_object(item.name, *bytes, &report.frames))
-          report.findings.push_back({camera, item.key, std::move(text)});
-      }
-      if (!before || before->name.run.number != item.name.run.number) ++report.runs;
-      if (before) {
-        const uint64_t expected = before->name.seq + before->name.chunks.size();
-        if (item.name.seq < expected) {
-          report.findings.push_back({camera, item.key,
-                                     fmt::format("its chunks {} and following are there twice, in {} too",
-                                                 item.name.seq, before->key)});
-        } else if (item.name.seq > expected) {
-          report.findings.push_back(
-              {camera, item.key, fmt::format("{} chunks before it are missing", item.name.seq - expected)});
-        } else if (item.name.run == before->name.run && item.name.start != before->name.end()) {
-          report.findings.push_back(
-              {camera, item.key,
-               fmt::format("begins at {}, but the object before it ends at {}",
-                           base::format_rfc3339(item.name.start), base::format_rfc3339(before->name.end()))});
+    for (const std::string& camera : names) {
+      const auto items = list_items(store, root, camera, report);
+      if (!items) return tl::unexpected(items.error());
+      Fetcher fetcher(store, *items, plan.ahead);
+      const Item* before = nullptr;
+      for (const Item& item : *items) {
+        ++report.objects;
+        report.chunks += item.name.chunks.size();
+        const auto bytes = fetcher.next();
+        if (!bytes) {
+          report.findings.push_back({camera, item.key, "cannot be read: " + bytes.error().to_string()});
+        } else {
+          report.bytes += bytes->size();
+          for (std::string& text : check_object(item.name, *bytes, &report.frames))
+            report.findings.push_back({camera, item.key, std::move(text)});
         }
+        if (!before || before->name.run.number != item.name.run.number) ++report.runs;
+        if (before) {
+          if (auto wrong = compare(*before, item))
+            report.findings.push_back({camera, item.key, std::move(*wrong)});
+        }
+        before = &item;
+        if (progress && !progress(report)) return report;
       }
-      before = &item;
-      if (progress && !progress(report)) return report;
     }
   }
   return report;

@@ -30,9 +30,15 @@ struct VerifyReport {
 // What is wrong with one object, given its decoded name and all its bytes; empty when nothing is.
 std::vector<std::string> check_object(const store::ObjectName& name, base::ByteView bytes, uint64_t* frames);
 
-// Every camera of the store when `cameras` is empty. `progress` is told the report so far after each object
+struct VerifyPlan {
+  std::vector<std::string> cameras{};  // empty: every camera of the store
+  std::vector<std::string> roots{""};  // where its recorders have their rec/: "" or "r1/"
+  unsigned ahead = 1;                  // so many objects are fetched at once: more for a store far away
+};
+
+// Reads everything. `progress` is told the report so far after each object
 // and may return false to end early. Blocking. An error only when the store cannot be listed.
-base::Result<VerifyReport> verify_store(store::ObjectStore& store, const std::vector<std::string>& cameras,
+base::Result<VerifyReport> verify_store(store::ObjectStore& store, const VerifyPlan& plan,
                                         const std::function<bool(const VerifyReport&)>& progress);
 
 }  // namespace miharu::record

@@ -15,6 +15,19 @@ std::chrono::milliseconds pause_before(int attempt) {
   return std::chrono::milliseconds(std::uniform_int_distribution<int>(0, 200 << attempt)(random));
 }
 
+Failure failure_of(const base::Error& error) {
+  Failure failure;
+  failure.message = error.to_string();
+  return failure;
+}
+
+// A store that answers with what was not asked for is not to be trusted with the rest.
+Failure foreign_keys() {
+  Failure failure;
+  failure.message = "the listing has keys that do not begin with the prefix that was asked for";
+  return failure;
+}
+
 }  // namespace
 
 Client::Client(Bucket bucket, Credentials credentials, net::HttpClientOptions options,
@@ -89,30 +102,41 @@ Outcome<void> Client::remove(std::string_view key) {
   return ask([&](base::UtcTime time) { return maker_.remove(key, time); }).map([](auto&&) {});
 }
 
+Outcome<VersionPage> Client::list_versions(const ListVersionsOptions& options) {
+  auto reply = ask([&](base::UtcTime time) { return maker_.list_versions(options, time); });
+  if (!reply) return tl::unexpected(std::move(reply.error()));
+  auto page = parse_versions(reply->body);
+  if (!page) return tl::unexpected(failure_of(page.error()));
+  bool good = page->next_key.empty() || take_prefix_off(page->next_key);
+  for (ListedVersion& each : page->versions) good = take_prefix_off(each.key) && good;
+  if (!good) return tl::unexpected(foreign_keys());
+  return std::move(*page);
+}
+
+Outcome<std::vector<RemoveError>> Client::remove_many(std::span<const ObjectVersion> objects) {
+  auto reply = ask([&](base::UtcTime time) { return maker_.remove_many(objects, time); });
+  if (!reply) return tl::unexpected(std::move(reply.error()));
+  auto errors = parse_remove_errors(reply->body);
+  if (!errors) return tl::unexpected(failure_of(errors.error()));
+  return std::move(*errors);
+}
+
+bool Client::take_prefix_off(std::string& key) const {
+  const std::string& own = bucket().prefix;
+  if (!key.starts_with(own)) return false;
+  key.erase(0, own.size());
+  return true;
+}
+
 Outcome<ListPage> Client::list(const ListOptions& options) {
   auto reply = ask([&](base::UtcTime time) { return maker_.list(options, time); });
   if (!reply) return tl::unexpected(std::move(reply.error()));
   auto page = parse_list(reply->body);
-  if (!page) {
-    Failure failure;
-    failure.message = page.error().to_string();
-    return tl::unexpected(std::move(failure));
-  }
-  // A store that answers with what was not asked for is not to be trusted with the rest.
-  const std::string& own = bucket().prefix;
-  const auto take_off = [&own](std::string& key) {
-    if (!key.starts_with(own)) return false;
-    key.erase(0, own.size());
-    return true;
-  };
+  if (!page) return tl::unexpected(failure_of(page.error()));
   bool good = true;
-  for (ListedKey& each : page->keys) good = take_off(each.key) && good;
-  for (std::string& each : page->prefixes) good = take_off(each) && good;
-  if (!good) {
-    Failure failure;
-    failure.message = "the listing has keys that do not begin with the prefix that was asked for";
-    return tl::unexpected(std::move(failure));
-  }
+  for (ListedKey& each : page->keys) good = take_prefix_off(each.key) && good;
+  for (std::string& each : page->prefixes) good = take_prefix_off(each) && good;
+  if (!good) return tl::unexpected(foreign_keys());
   return std::move(*page);
 }
 

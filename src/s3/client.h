@@ -44,6 +44,10 @@ class Client {
   // One page. Keys and prefixes in it are below the bucket's prefix.
   Outcome<ListPage> list(const ListOptions& options);
   Outcome<void> remove(std::string_view key);
+  // One page; keys and `next_key` are below the bucket's prefix. A store without versions answers 501.
+  Outcome<VersionPage> list_versions(const ListVersionsOptions& options);
+  // Up to RequestMaker::kMostRemoved versions; gives those that did not go.
+  Outcome<std::vector<RemoveError>> remove_many(std::span<const ObjectVersion> objects);
   [[nodiscard]] std::string presigned_get(std::string_view key, std::chrono::seconds expires) const {
     return maker_.presigned_get(key, clock_.utc() + skew_, expires);
   }
@@ -53,6 +57,7 @@ class Client {
  private:
   Outcome<net::HttpReply> ask(const Make& make, bool there_is_done);
   base::Result<net::HttpReply> send(net::HttpClientRequest request);
+  [[nodiscard]] bool take_prefix_off(std::string& key) const;
 
   RequestMaker maker_;
   const base::Clock& clock_;

@@ -5,11 +5,31 @@
 #include <algorithm>
 #include <array>
 #include <memory>
+#include <sstream>
 #include <vector>
 
 #include <fmt/format.h>
+#include <pugixml.hpp>
 
 namespace miharu::s3 {
+namespace {
+
+// RFC 1864.
+std::string md5_base64(std::string_view body) {
+  std::array<unsigned char, 16> digest{};
+  EVP_Digest(body.data(), body.size(), digest.data(), nullptr, EVP_md5(), nullptr);
+  std::array<unsigned char, 25> text{};
+  const int size = EVP_EncodeBlock(text.data(), digest.data(), int{digest.size()});
+  return {text.begin(), text.begin() + size};
+}
+
+std::string to_text(const pugi::xml_document& document) {
+  std::ostringstream out;
+  document.save(out, "", pugi::format_raw | pugi::format_no_declaration, pugi::encoding_utf8);
+  return out.str();
+}
+
+}  // namespace
 
 net::HttpClientRequest RequestMaker::sign(Plan plan, base::UtcTime time) const {
   plan.headers.emplace_back("x-amz-content-sha256", plan.payload);
@@ -87,6 +107,55 @@ net::HttpClientRequest RequestMaker::list(const ListOptions& options, base::UtcT
   if (!options.next.empty()) plan.query.emplace_back("continuation-token", options.next);
   auto request = sign(std::move(plan), time);
   request.max_body_bytes = 4 << 20;  // 1000 keys of 1024 bytes, each in XML of its own
+  return request;
+}
+
+net::HttpClientRequest RequestMaker::list_versions(const ListVersionsOptions& options,
+                                                   base::UtcTime time) const {
+  Plan plan{"GET", bucket_.root_path(), {{"versions", ""}, {"encoding-type", "url"}}, {}};
+  plan.query.emplace_back("prefix", bucket_.prefix + options.prefix);
+  if (!options.key.empty()) plan.query.emplace_back("key-marker", bucket_.prefix + options.key);
+  if (!options.version.empty()) plan.query.emplace_back("version-id-marker", options.version);
+  auto request = sign(std::move(plan), time);
+  request.max_body_bytes = 4 << 20;
+  return request;
+}
+
+net::HttpClientRequest RequestMaker::remove_many(std::span<const ObjectVersion> objects,
+                                                 base::UtcTime time) const {
+  pugi::xml_document document;
+  pugi::xml_node root = document.append_child("Delete");
+  root.append_attribute("xmlns") = "http://s3.amazonaws.com/doc/2006-03-01/";
+  root.append_child("Quiet").text().set("true");
+  for (const ObjectVersion& each : objects) {
+    pugi::xml_node object = root.append_child("Object");
+    object.append_child("Key").text().set((bucket_.prefix + each.key).c_str());
+    if (!each.version.empty()) object.append_child("VersionId").text().set(each.version.c_str());
+  }
+  auto request = of_bucket("POST", "delete", to_text(document), time);
+  request.max_body_bytes = 4 << 20;
+  return request;
+}
+
+net::HttpClientRequest RequestMaker::of_bucket(std::string_view method, std::string_view what,
+                                               std::string body, base::UtcTime time) const {
+  Plan plan{std::string(method), bucket_.root_path(), {}, {}};
+  if (!what.empty()) plan.query.emplace_back(what, "");
+  return sign_with_body(std::move(plan), std::move(body), time);
+}
+
+net::HttpClientRequest RequestMaker::of_server(std::string_view method, std::string_view path,
+                                               std::string body, base::UtcTime time) const {
+  return sign_with_body({std::string(method), std::string(path), {}, {}}, std::move(body), time);
+}
+
+net::HttpClientRequest RequestMaker::sign_with_body(Plan plan, std::string body, base::UtcTime time) const {
+  if (!body.empty()) {
+    plan.headers.emplace_back("content-md5", md5_base64(body));
+    plan.payload = sha256_hex(base::as_bytes(body));
+  }
+  auto request = sign(std::move(plan), time);
+  request.body = std::move(body);
   return request;
 }
 

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -18,7 +19,7 @@ struct PutOptions {
   bool create_only = true;
   std::string if_match;  // an ETag: replace this version alone
   std::string content_type = "application/octet-stream";
-  std::string cache_control{};  // empty: none
+  std::string cache_control{};  // for who reads it, kept by the store
   bool expect_continue = false;
 };
 
@@ -28,6 +29,18 @@ struct ListOptions {
   bool one_level = false;     // delimiter '/'
   unsigned max_keys = 0;      // 0: as many as the store gives at once (1000)
   std::string next{};         // of the page before
+};
+
+struct ListVersionsOptions {
+  std::string prefix{};  // below the bucket's own
+  std::string key{};     // go on behind this version of this key
+  std::string version{};
+};
+
+// One version of an object; what is there of a bucket without versioning is version "null".
+struct ObjectVersion {
+  std::string key;
+  std::string version;  // empty: the latest (where versions are kept, it is hidden and not removed)
 };
 
 // Immutable, thread-safe. `time` is the moment of sending: stores take 15 minutes of difference.
@@ -51,6 +64,19 @@ class RequestMaker {
   [[nodiscard]] net::HttpClientRequest head(std::string_view key, base::UtcTime time) const;
   [[nodiscard]] net::HttpClientRequest remove(std::string_view key, base::UtcTime time) const;
   [[nodiscard]] net::HttpClientRequest list(const ListOptions& options, base::UtcTime time) const;
+  [[nodiscard]] net::HttpClientRequest list_versions(const ListVersionsOptions& options,
+                                                     base::UtcTime time) const;
+  // At most kMostRemoved at once.
+  static constexpr size_t kMostRemoved = 1000;
+  [[nodiscard]] net::HttpClientRequest remove_many(std::span<const ObjectVersion> objects,
+                                                   base::UtcTime time) const;
+  // Of the bucket itself, `what` in the query: "policy", "cors", "lifecycle", "versioning"; "" makes, asks
+  // for or removes the bucket. A body is sent with its MD5, which AWS wants of settings.
+  [[nodiscard]] net::HttpClientRequest of_bucket(std::string_view method, std::string_view what,
+                                                 std::string body, base::UtcTime time) const;
+  // Of the server itself: for administration beyond S3.
+  [[nodiscard]] net::HttpClientRequest of_server(std::string_view method, std::string_view path,
+                                                 std::string body, base::UtcTime time) const;
   // A URL that reads one object without credentials until it expires.
   [[nodiscard]] std::string presigned_get(std::string_view key, base::UtcTime time,
                                           std::chrono::seconds expires) const;
@@ -64,6 +90,7 @@ class RequestMaker {
     std::string payload{kEmptyPayload};
   };
   [[nodiscard]] net::HttpClientRequest sign(Plan plan, base::UtcTime time) const;
+  [[nodiscard]] net::HttpClientRequest sign_with_body(Plan plan, std::string body, base::UtcTime time) const;
   [[nodiscard]] net::HttpClientRequest put_head(std::string_view key, const std::string& payload,
                                                 const PutOptions& options, base::UtcTime time) const;
 

@@ -90,7 +90,8 @@ std::vector<base::Result<Listing>> BucketStore::list_many(const std::vector<std:
 base::Result<base::ByteVector> BucketStore::get(std::string_view key, uint64_t offset, uint64_t length) {
   if (length == 0) return base::ByteVector();
   Turn client(*this);
-  auto got = client->get(key, offset, length);
+  // To the end: numbers beyond 63 bits are not for every store.
+  auto got = client->get(key, offset, length > s3::RequestMaker::kMostWholeBytes ? 0 : length);
   if (!got) return tl::unexpected(error_of(got.error()));
   const base::ByteView view = base::as_bytes(*got);
   return base::ByteVector(view.begin(), view.end());
@@ -109,6 +110,34 @@ base::Status BucketStore::replace(std::string_view key, base::ByteView bytes) {
   options.create_only = false;
   options.content_type = "application/json";
   auto done = client->put(key, std::string(base::as_text(bytes)), options);
+  if (!done) return tl::unexpected(error_of(done.error()));
+  return {};
+}
+
+base::Result<VersionedText> BucketStore::get_versioned(std::string_view key, uint64_t limit_bytes) {
+  Turn client(*this);
+  const auto got = client->ask([&](base::UtcTime time) {
+    auto request = client->requests().get(key, 0, 0, time);
+    request.max_body_bytes = limit_bytes;
+    return request;
+  });
+  if (!got) {
+    if (got.error().fault == s3::Fault::kNoKey) return VersionedText{{}, {}, got.error().date};
+    return tl::unexpected(error_of(got.error()));
+  }
+  return VersionedText{got->body, std::string(got->header("etag")), s3::parse_http_date(got->header("date"))};
+}
+
+base::Status BucketStore::replace_version(std::string_view key, std::string_view text,
+                                          const std::string& version) {
+  Turn client(*this);
+  s3::PutOptions options;
+  options.if_match = version;
+  options.content_type = "application/json";
+  options.cache_control = "no-cache";
+  // Not put(): an attempt that was not answered may have won the race or lost it, and only reading tells.
+  const auto done = client->ask(
+      [&](base::UtcTime time) { return client->requests().put(key, std::string(text), options, time); });
   if (!done) return tl::unexpected(error_of(done.error()));
   return {};
 }

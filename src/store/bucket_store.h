@@ -33,6 +33,11 @@ class BucketStore final : public ObjectStore {
   base::Status put(std::string_view key, base::ByteView bytes) override;
   base::Status replace(std::string_view key, base::ByteView bytes) override;
   base::Status remove(std::string_view key) override;
+  [[nodiscard]] bool is_bucket() const override { return true; }
+  // By ETag.
+  base::Result<VersionedText> get_versioned(std::string_view key, uint64_t limit_bytes) override;
+  base::Status replace_version(std::string_view key, std::string_view text,
+                               const std::string& version) override;
 
  private:
   // One client for as long as it lives.

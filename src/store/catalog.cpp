@@ -93,7 +93,8 @@ bool overlaps(const ObjectName& name, base::UtcTime from, base::UtcTime to) {
   return name.start < to && name.end() > from;
 }
 
-// By seq; of one run's entries that hold the same chunks the finished one, then the longest, is kept.
+// By seq; of one run's entries that hold the same chunks the finished one, then the longest, is kept. Two
+// recorders that write to one folder by mistake give the same numbers to other times.
 void order_by_seq(std::vector<CatalogEntryPtr>& entries) {
   const auto before = [](const CatalogEntryPtr& a, const CatalogEntryPtr& b) {
     if (a->name.seq != b->name.seq) return a->name.seq < b->name.seq;
@@ -103,7 +104,8 @@ void order_by_seq(std::vector<CatalogEntryPtr>& entries) {
   };
   if (!std::ranges::is_sorted(entries, before)) std::ranges::sort(entries, before);
   const auto holds_start_of = [](const CatalogEntryPtr& a, const CatalogEntryPtr& b) {
-    return a->name.run == b->name.run && b->name.seq < a->name.seq + a->name.chunks.size();
+    return a->name.run == b->name.run && b->name.seq < a->name.seq + a->name.chunks.size() &&
+           b->name.start >= a->name.start && b->name.start < a->name.end();
   };
   entries.erase(std::unique(entries.begin(), entries.end(), holds_start_of), entries.end());
 }
@@ -122,6 +124,8 @@ std::vector<std::string> cameras_in(std::string_view folder, const Listing& list
 
 class Catalog::Impl {
  public:
+  [[nodiscard]] bool is_in_bucket() const { return store_.is_bucket(); }
+
   Impl(ObjectStore& store, const GrowingObjects* growing, const base::Clock& clock, std::string root)
       : store_(store), growing_(growing), clock_(clock), root_(std::move(root)) {}
 
@@ -397,6 +401,10 @@ base::Result<CatalogEntryPtr> Catalog::newest(std::string_view camera) {
 }
 HourCounts Catalog::counts() const {
   return impl_->counts();
+}
+
+bool Catalog::is_in_bucket() const {
+  return impl_->is_in_bucket();
 }
 
 }  // namespace miharu::store

@@ -76,6 +76,7 @@ class Footage {
   virtual base::Result<CatalogEntryPtr> oldest(std::string_view camera) = 0;
   // The finished object with the latest start. Null when there is none.
   virtual base::Result<CatalogEntryPtr> newest(std::string_view camera) = 0;
+  [[nodiscard]] virtual bool is_in_bucket() const { return false; }
 };
 
 // Of one recorder. Decoded hours are cached as long as the store tells the same version of them. Where it
@@ -96,6 +97,7 @@ class Catalog final : public Footage {
   base::Result<CatalogEntryPtr> oldest(std::string_view camera) override;
   base::Result<CatalogEntryPtr> newest(std::string_view camera) override;
   [[nodiscard]] HourCounts counts() const;
+  [[nodiscard]] bool is_in_bucket() const override;
 
  private:
   class Impl;

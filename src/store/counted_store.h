@@ -35,6 +35,15 @@ class CountedStore final : public ObjectStore {
     return counted(store_.replace(key, bytes));
   }
   base::Status remove(std::string_view key) override { return counted(store_.remove(key)); }
+  [[nodiscard]] bool is_bucket() const override { return store_.is_bucket(); }
+  base::Result<VersionedText> get_versioned(std::string_view key, uint64_t limit_bytes) override {
+    ++gets_;
+    return counted(store_.get_versioned(key, limit_bytes));
+  }
+  base::Status replace_version(std::string_view key, std::string_view text,
+                               const std::string& version) override {
+    return counted(store_.replace_version(key, text, version));
+  }
 
  private:
   template <class Outcome>

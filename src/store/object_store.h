@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/bytes.h"
+#include "base/clock.h"
 #include "base/file.h"
 
 namespace miharu::store {
@@ -30,6 +31,13 @@ struct PrefixVersion {
   // False: changed so lately that a further change could leave the value as it is (clocks of file systems
   // tick in milliseconds): not to be trusted later.
   bool settled = false;
+};
+
+// A small object that several write.
+struct VersionedText {
+  std::string text;
+  std::string version;                // empty: there is no such object
+  std::optional<base::UtcTime> date;  // what the store's clock said, to a second
 };
 
 // Blocking; every method may be called by any thread. Keys are relative, made of [A-Za-z0-9._=/-], no "..",
@@ -65,6 +73,20 @@ class ObjectStore {
   // Creates or replaces, all or nothing: lists of users and tokens, never a recording.
   virtual base::Status replace(std::string_view key, base::ByteView bytes) = 0;
   virtual base::Status remove(std::string_view key) = 0;
+  // A bucket, and not this machine's disk.
+  [[nodiscard]] virtual bool is_bucket() const { return false; }
+
+  // For objects that several write: read, and replaced only while it is still that version (empty: made, only
+  // while there is none), else kExists. kUnsupported where nobody but one writes. Up to `limit_bytes` are read.
+  virtual base::Result<VersionedText> get_versioned(std::string_view key, uint64_t limit_bytes) {
+    static_cast<void>(limit_bytes);
+    return base::fail(base::Errc::kUnsupported, std::string(key) + ": this store has no versions");
+  }
+  virtual base::Status replace_version(std::string_view key, std::string_view text, const std::string& version) {
+    static_cast<void>(text);
+    static_cast<void>(version);
+    return base::fail(base::Errc::kUnsupported, std::string(key) + ": this store has no versions");
+  }
 };
 
 }  // namespace miharu::store

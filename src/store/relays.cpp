@@ -6,13 +6,59 @@
 namespace miharu::store {
 namespace {
 
+// Times in names are whole milliseconds.
+constexpr base::milliseconds kRounding{2};
+// A run ends when pictures pause for 10 s.
+constexpr base::seconds kLongestPause{15};
+
 // Folders at the root that are no recorder's.
 bool is_ours(std::string_view folder) {
   return folder == "auth/" || folder == "app/" || folder == "control/" || folder == "rec/" ||
          folder == "tmp/";
 }
 
+// Objects that follow one another by number are one recorder's, as far as its runs count up and time goes
+// back only where the clock was set.
+bool goes_on(const ObjectName& before, const ObjectName& after) {
+  if (!leads_into(before, after)) return false;
+  if (before.run == after.run)
+    return after.start >= before.start && after.start < before.end() + kLongestPause;
+  return after.run.number > before.run.number &&
+         (after.start >= before.start || after.run.reason == RunReason::kClockStep);
+}
+
+// Whether one recorder can have made it: without contiguous numbers time goes back only where the clock was
+// set.
+bool may_follow(const ObjectName& name, base::UtcTime end) {
+  return name.start > end - kRounding || name.run.reason == RunReason::kClockStep;
+}
+
 }  // namespace
+
+std::vector<CatalogResult> by_recorder(CatalogResult result) {
+  std::vector<CatalogResult> recorders;
+  struct Last {
+    const ObjectName* name;
+    base::UtcTime end;
+  };
+  std::vector<Last> lasts;
+  for (CatalogEntryPtr& entry : result.entries) {
+    const ObjectName& name = entry->name;
+    auto of = std::ranges::find_if(lasts, [&](const Last& last) { return goes_on(*last.name, name); });
+    if (of == lasts.end())
+      of = std::ranges::find_if(lasts, [&](const Last& last) { return may_follow(name, last.end); });
+    if (of == lasts.end()) {
+      recorders.emplace_back();
+      of = lasts.insert(lasts.end(), {&name, name.end()});
+    }
+    *of = {&name, std::max(of->end, name.end())};
+    recorders[static_cast<size_t>(of - lasts.begin())].entries.push_back(std::move(entry));
+  }
+  if (recorders.empty()) return {std::move(result)};
+  recorders.front().undecodable = result.undecodable;
+  recorders.front().shadowed = result.shadowed;
+  return recorders;
+}
 
 CatalogResult merge(std::vector<CatalogResult> of_relays) {
   CatalogResult merged;
@@ -77,12 +123,22 @@ base::Result<Relays::Known> Relays::relays() {
   return known_;
 }
 
-base::Result<std::vector<std::shared_ptr<Catalog>>> Relays::of(std::string_view camera) {
+base::Result<std::vector<std::string>> Relays::roots() {
   const auto known = relays();
   if (!known) return tl::unexpected(known.error());
-  std::vector<std::shared_ptr<Catalog>> catalogs;
+  std::vector<std::string> found;
+  for (const auto& [root, relay] : *known) found.push_back(root);
+  return found;
+}
+
+base::Result<std::vector<std::pair<std::string, std::shared_ptr<Catalog>>>> Relays::of(
+    std::string_view camera) {
+  const auto known = relays();
+  if (!known) return tl::unexpected(known.error());
+  std::vector<std::pair<std::string, std::shared_ptr<Catalog>>> catalogs;
   for (const auto& [root, relay] : *known) {
-    if (std::ranges::find(relay.cameras, camera) != relay.cameras.end()) catalogs.push_back(relay.catalog);
+    if (std::ranges::find(relay.cameras, camera) != relay.cameras.end())
+      catalogs.emplace_back(root, relay.catalog);
   }
   return catalogs;
 }
@@ -103,10 +159,10 @@ base::Result<CatalogResult> Relays::find_in_all(Find which, std::string_view cam
   const auto catalogs = of(camera);
   if (!catalogs) return tl::unexpected(catalogs.error());
   std::vector<CatalogResult> results;
-  for (const auto& catalog : *catalogs) {
+  for (const auto& [root, catalog] : *catalogs) {
     auto found = ((*catalog).*which)(camera, from, to);
     if (!found) return found;
-    results.push_back(std::move(*found));
+    for (CatalogResult& each : by_recorder(std::move(*found))) results.push_back(std::move(each));
   }
   return results.size() == 1 ? std::move(results.front()) : merge(std::move(results));
 }
@@ -132,7 +188,7 @@ base::Result<CatalogEntryPtr> Relays::oldest(std::string_view camera) {
   const auto catalogs = of(camera);
   if (!catalogs) return tl::unexpected(catalogs.error());
   CatalogEntryPtr first;
-  for (const auto& catalog : *catalogs) {
+  for (const auto& [root, catalog] : *catalogs) {
     auto entry = catalog->oldest(camera);
     if (!entry) return entry;
     if (*entry && (!first || (*entry)->name.start < first->name.start)) first = std::move(*entry);
@@ -140,16 +196,26 @@ base::Result<CatalogEntryPtr> Relays::oldest(std::string_view camera) {
   return first;
 }
 
-base::Result<CatalogEntryPtr> Relays::newest(std::string_view camera) {
+base::Result<Relays::Latest> Relays::latest(std::string_view camera) {
   const auto catalogs = of(camera);
   if (!catalogs) return tl::unexpected(catalogs.error());
-  CatalogEntryPtr last;
-  for (const auto& catalog : *catalogs) {
+  Latest last;
+  for (const auto& [root, catalog] : *catalogs) {
     auto entry = catalog->newest(camera);
-    if (!entry) return entry;
-    if (*entry && (!last || (*entry)->name.start > last->name.start)) last = std::move(*entry);
+    if (!entry) return tl::unexpected(std::move(entry.error()));
+    if (*entry && (!last.entry || (*entry)->name.start > last.entry->name.start))
+      last = {root, std::move(*entry)};
   }
+  if (!last.entry)
+    return base::fail(base::Errc::kNotFound, "nothing is recorded of camera " + std::string(camera));
   return last;
+}
+
+base::Result<CatalogEntryPtr> Relays::newest(std::string_view camera) {
+  auto last = latest(camera);
+  if (last) return std::move(last->entry);
+  if (last.error().code == base::Errc::kNotFound) return CatalogEntryPtr();
+  return tl::unexpected(std::move(last.error()));
 }
 
 }  // namespace miharu::store

@@ -30,6 +30,16 @@ class Relays final : public Footage {
   base::Result<CatalogEntryPtr> oldest(std::string_view camera) override;
   base::Result<CatalogEntryPtr> newest(std::string_view camera) override;
   [[nodiscard]] HourCounts counts() const;
+  [[nodiscard]] bool is_in_bucket() const override { return store_.is_bucket(); }
+  // Where the recorders have their rec/: "" or "r1/".
+  base::Result<std::vector<std::string>> roots();
+
+  // The recorder whose object of `camera` is the newest. The root is "" or "r1/"; kNotFound: nobody has any.
+  struct Latest {
+    std::string root;
+    CatalogEntryPtr entry;
+  };
+  base::Result<Latest> latest(std::string_view camera);
 
  private:
   struct Relay {
@@ -38,8 +48,8 @@ class Relays final : public Footage {
   };
   using Known = std::map<std::string, Relay>;  // by root: "" or "r1/"
   base::Result<Known> relays();
-  // Catalogs of the recorders that have the camera.
-  base::Result<std::vector<std::shared_ptr<Catalog>>> of(std::string_view camera);
+  // Those that have the camera, with their catalogs.
+  base::Result<std::vector<std::pair<std::string, std::shared_ptr<Catalog>>>> of(std::string_view camera);
   using Find = base::Result<CatalogResult> (Catalog::*)(std::string_view, base::UtcTime, base::UtcTime);
   base::Result<CatalogResult> find_in_all(Find which, std::string_view camera, base::UtcTime from,
                                           base::UtcTime to);
@@ -51,6 +61,10 @@ class Relays final : public Footage {
   bool looked_ = false;
   base::SteadyTime looked_at_{};
 };
+
+// What stands in one folder, of each recorder that wrote there: two that were given one name by mistake place
+// objects at the same time whose numbers do not follow one another. One, as a rule, is left as it is.
+std::vector<CatalogResult> by_recorder(CatalogResult result);
 
 // One timeline of several: by start, those of one recorder in their order. What overlaps an object of another
 // recorder that begins before it is left out and counted.

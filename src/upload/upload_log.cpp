@@ -1,8 +1,6 @@
 #include "upload/upload_log.h"
 
 #include <algorithm>
-#include <set>
-#include <span>
 
 #include "base/log.h"
 #include "record/sqlite.h"
@@ -184,41 +182,94 @@ void UploadLog::forget(const std::string& camera, uint64_t seq, const std::strin
   count.bytes -= static_cast<uint64_t>(bytes);
 }
 
-base::Result<uint64_t> UploadLog::reconcile(
-    const std::string& camera, const std::function<base::Result<std::vector<store::ObjectName>>()>& local) {
-  std::set<uint64_t> known;
+base::Result<uint64_t> UploadLog::reconcile(const std::string& camera,
+                                            const std::function<base::Status(const Take&)>& walk) {
+  std::vector<uint64_t> known;  // sorted
   {
     const std::lock_guard lock(mutex_);
     auto read = guarded(kWhat, [&] {
-      SQLite::Statement select(*database_, "SELECT seq FROM uploads WHERE camera = ?");
+      SQLite::Statement select(*database_, "SELECT seq FROM uploads WHERE camera = ? ORDER BY seq");
       select.bind(1, camera);
-      while (select.executeStep()) known.insert(static_cast<uint64_t>(select.getColumn(0).getInt64()));
+      while (select.executeStep()) known.push_back(static_cast<uint64_t>(select.getColumn(0).getInt64()));
     });
     if (!read) return tl::unexpected(read.error());
   }
-  const auto names = local();
-  if (!names) return tl::unexpected(names.error());
+  std::vector<bool> there(known.size());
   uint64_t added = 0;
-  for (const store::ObjectName& name : *names) added += known.erase(name.seq) == 0 ? 1 : 0;
-  // Others write to this database, and ask this log, meanwhile: none waits for more than a piece.
-  for (size_t at = 0; at < names->size(); at += kPieceRows) {
-    const std::lock_guard lock(mutex_);
-    auto done = guarded(kWhat, [&] {
-      SQLite::Transaction transaction(*database_);
-      for (const store::ObjectName& name :
-           std::span(*names).subspan(at, std::min(kPieceRows, names->size() - at)))
-        insert(camera, name, true);
-      transaction.commit();
-    });
-    if (!done) return tl::unexpected(done.error());
+  const Take take = [&](std::span<const store::ObjectName> names) -> base::Status {
+    for (const store::ObjectName& name : names) {
+      const auto at = std::ranges::lower_bound(known, name.seq);
+      if (at != known.end() && *at == name.seq) {
+        there[static_cast<size_t>(at - known.begin())] = true;
+      } else {
+        added += 1;
+      }
+    }
+    // Others write to this database, and ask this log, meanwhile: none waits for more than a piece.
+    for (size_t at = 0; at < names.size(); at += kPieceRows) {
+      const std::lock_guard lock(mutex_);
+      auto done = guarded(kWhat, [&] {
+        SQLite::Transaction transaction(*database_);
+        for (const store::ObjectName& name : names.subspan(at, std::min(kPieceRows, names.size() - at)))
+          insert(camera, name, true);
+        transaction.commit();
+      });
+      if (!done) return done;
+    }
+    return {};
+  };
+  if (auto walked = walk(take); !walked) return tl::unexpected(std::move(walked.error()));
+  const uint64_t new_ones = added;
+  // An object that was moved to its right time meanwhile may have gone to where the walk had been already.
+  if (std::ranges::find(there, false) != there.end()) {
+    if (auto walked = walk(take); !walked) return tl::unexpected(std::move(walked.error()));
   }
-  for (const uint64_t gone : known) {
+  for (size_t i = 0; i < known.size(); ++i) {
+    if (there[i]) continue;
     const std::lock_guard lock(mutex_);
     auto done =
-        guarded(kWhat, [&] { forget(camera, gone, "it was gone from the disk before it was uploaded"); });
+        guarded(kWhat, [&] { forget(camera, known[i], "it was gone from the disk before it was uploaded"); });
     if (!done) return tl::unexpected(done.error());
   }
-  return added;
+  return new_ones;
+}
+
+base::Status UploadLog::erase(const std::string& camera, base::UtcTime from, base::UtcTime to) {
+  const std::lock_guard lock(mutex_);
+  return guarded(kWhat, [&] {
+    const auto bound = [&](const char* text) {
+      auto statement = std::make_unique<SQLite::Statement>(*database_, text);
+      statement->bind(1, camera);
+      statement->bind(2, base::to_unix_ms(from));
+      statement->bind(3, base::to_unix_ms(to));
+      return statement;
+    };
+    SQLite::Transaction transaction(*database_);
+    Count gone;
+    const auto remove = bound(
+        "DELETE FROM uploads WHERE camera = ?1 AND start_ms >= ?2 AND end_ms <= ?3 RETURNING state, bytes");
+    while (remove->executeStep()) {
+      if (remove->getColumn(0).getInt() != kRecorded) continue;
+      gone.objects += 1;
+      gone.bytes += static_cast<uint64_t>(remove->getColumn(1).getInt64());
+    }
+    // What is left of a row on either side keeps its share of the bytes.
+    bound(
+        "INSERT INTO uploads_gone SELECT camera, ?3, end_ms, bytes * (end_ms - ?3) / (end_ms - start_ms), "
+        "objects, 0, reason FROM uploads_gone WHERE camera = ?1 AND lost = 0 AND start_ms < ?3 AND end_ms > "
+        "?3")
+        ->exec();
+    bound(
+        "UPDATE uploads_gone SET bytes = bytes * (?2 - start_ms) / (end_ms - start_ms), end_ms = ?2 WHERE "
+        "camera = ?1 AND lost = 0 AND start_ms < ?2 AND end_ms > ?2 AND start_ms < ?3")
+        ->exec();
+    bound("DELETE FROM uploads_gone WHERE camera = ?1 AND lost = 0 AND start_ms >= ?2 AND end_ms <= ?3")
+        ->exec();
+    transaction.commit();
+    Count& count = pending_[camera];
+    count.objects -= gone.objects;
+    count.bytes -= gone.bytes;
+  });
 }
 
 base::Result<std::vector<std::string>> UploadLog::cameras() const {

@@ -8,6 +8,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -68,10 +69,14 @@ class UploadLog final : public record::SecondCopy {
   base::Status attempt(const std::string& camera, uint64_t seq);
   // `verified` false: something of that name was there before any attempt of ours.
   base::Status uploaded(const std::string& camera, uint64_t seq, bool verified);
-  // Compares with what `local` (asked after the log was read) says is on the disk: what the log does not know
-  // is added, what is gone was evicted or is lost. Gives how many objects were new to the log.
-  base::Result<uint64_t> reconcile(
-      const std::string& camera, const std::function<base::Result<std::vector<store::ObjectName>>()>& local);
+  // Compares with what `walk` (called after the log was read) finds on the disk and hands over some at a
+  // time: what the log does not know is added, what is gone was evicted or is lost. Gives how many objects
+  // were new to the log.
+  using Take = std::function<base::Status(std::span<const store::ObjectName>)>;
+  base::Result<uint64_t> reconcile(const std::string& camera,
+                                   const std::function<base::Status(const Take&)>& walk);
+  // Somebody deleted what lies in [from, to), on the disk and in the bucket: nothing is known of it any more.
+  base::Status erase(const std::string& camera, base::UtcTime from, base::UtcTime to);
   [[nodiscard]] base::Result<std::vector<std::string>> cameras() const;
 
   // Of objects that overlap [from, to), by start; neighbours that were evicted or lost are one.

@@ -18,6 +18,7 @@ using State = UploadStatus::State;
 constexpr std::chrono::milliseconds kFirstPause{250};
 constexpr std::chrono::milliseconds kHeldPause{2'000};  // before names that do not stand are asked for again
 constexpr size_t kMostLeftAlone = 1000;
+constexpr std::chrono::minutes kStuck{10};
 
 // ioprio_set(2); linux/ioprio.h is not C++: IOPRIO_WHO_PROCESS, and IOPRIO_CLASS_BE with the least priority.
 constexpr int kOneThread = 1;
@@ -47,6 +48,12 @@ std::string_view name_of(State state) {
   return {};
 }
 
+std::string stuck_reason(const UploadStatus& status) {
+  const bool needs_somebody = status.state == State::kTrouble || status.state == State::kClock;
+  if (!needs_somebody && status.failing < kStuck) return {};
+  return fmt::format("nothing was uploaded for {} s: {}", status.failing.count(), status.error);
+}
+
 Uploader::Uploader(UploaderOptions options, const UploaderEnvironment& environment)
     : options_(std::move(options)),
       environment_(environment),
@@ -55,7 +62,8 @@ Uploader::Uploader(UploaderOptions options, const UploaderEnvironment& environme
       timer_(loop_.context()),
       clock_timer_(loop_.context()),
       clock_backoff_(kFirstPause, options_.longest_pause, seed_of(this, 0)) {
-  if (options_.bits_per_second > 0) options_.http.pacer = &pacer_;
+  options_.http.pacer = &pacer_;
+  options_.http.gate = &gate_;
 }
 
 Uploader::~Uploader() {
@@ -69,8 +77,7 @@ void Uploader::start() {
     lower_priority();
     for (size_t i = 0; i < std::max<size_t>(1, options_.connections); ++i) {
       slots_.push_back(
-          std::make_unique<Slot>(loop_, options_.bucket, options_.http,
-                                 Backoff(kFirstPause, options_.longest_pause, seed_of(this, i + 1))));
+          std::make_unique<Slot>(loop_, Backoff(kFirstPause, options_.longest_pause, seed_of(this, i + 1))));
     }
     std::set<std::string> cameras;
     if (const auto known = environment_.log.cameras()) cameras.insert(known->begin(), known->end());
@@ -93,6 +100,34 @@ void Uploader::stop() {
   loop_.stop();
 }
 
+void Uploader::change(UploaderOptions options) {
+  loop_.run_and_wait([this, &options] {
+    options_ = std::move(options);
+    options_.http.pacer = &pacer_;
+    requests_ = s3::RequestMaker(options_.bucket, options_.credentials);
+    pacer_ = net::Pacer(options_.bits_per_second);
+    generation_ += 1;
+    // What was refused may be right now, and another store has another clock.
+    left_alone_.clear();
+    agreed_.reset();
+    clock_timer_.cancel();
+    for (const auto& slot : slots_) {
+      slot->backoff.reset();
+      if (slot->pausing) slot->pause.cancel();
+    }
+  });
+  loop_.post([this] { pump(); });
+}
+
+// Made anew after a change, but never while it is at work.
+net::HttpClient& Uploader::client_of(Slot& slot) {
+  if (slot.generation != generation_) {
+    slot.generation = generation_;
+    slot.client = std::make_unique<net::HttpClient>(loop_, options_.bucket.origin, options_.http);
+  }
+  return *slot.client;
+}
+
 // Recording comes first: what the machine cannot do at once is done for it.
 void Uploader::lower_priority() {
   const auto thread = static_cast<id_t>(::syscall(SYS_gettid));
@@ -106,17 +141,9 @@ void Uploader::reconcile(std::vector<std::string> cameras) {
   const std::string camera = std::move(cameras.back());
   cameras.pop_back();
   if (store::check_camera_name(camera)) {
-    const auto added =
-        environment_.log.reconcile(camera, [this, &camera]() -> base::Result<std::vector<store::ObjectName>> {
-          const auto listing = environment_.store.list("rec/" + camera + "/", false);
-          if (!listing) return tl::unexpected(listing.error());
-          std::vector<store::ObjectName> names;
-          for (const store::ListedObject& object : listing->objects) {
-            if (auto name = store::decode_name(store::file_name_of(object.key)))
-              names.push_back(std::move(*name));
-          }
-          return names;
-        });
+    const auto added = environment_.log.reconcile(camera, [this, &camera](const UploadLog::Take& take) {
+      return walk("rec/" + camera + "/", 3, take);
+    });
     if (!added) {
       spdlog::warn("upload: {}: {}", camera, added.error().to_string());
     } else if (*added > 0) {
@@ -127,6 +154,23 @@ void Uploader::reconcile(std::vector<std::string> cameras) {
   loop_.post([this, cameras = std::move(cameras)]() mutable { reconcile(std::move(cameras)); });
 }
 
+// Day by day: memory does not depend on how much waits.
+base::Status Uploader::walk(const std::string& prefix, int levels, const UploadLog::Take& take) {
+  const auto listing = environment_.store.list(prefix, levels > 0);
+  if (!listing) return tl::unexpected(listing.error());
+  if (levels > 0) {
+    for (const std::string& below : listing->prefixes) {
+      if (auto done = walk(below, levels - 1, take); !done) return done;
+    }
+    return {};
+  }
+  std::vector<store::ObjectName> names;
+  for (const store::ListedObject& object : listing->objects) {
+    if (auto name = store::decode_name(store::file_name_of(object.key))) names.push_back(std::move(*name));
+  }
+  return take(names);
+}
+
 void Uploader::added(const std::string& camera, const store::ObjectName& name) {
   loop_.post([this, camera, name] {
     if (auto done = environment_.log.add(camera, name); !done) {
@@ -135,8 +179,30 @@ void Uploader::added(const std::string& camera, const store::ObjectName& name) {
       tell(State::kTrouble, done.error().to_string());
       pump_after(options_.trouble_pause);
     }
+    compare_rates(camera, name);
     pump();
   });
+}
+
+void Uploader::compare_rates(const std::string& camera, const store::ObjectName& name) {
+  const base::SteadyTime now = environment_.clock.steady();
+  const double seconds = std::chrono::duration<double>(name.duration()).count();
+  if (seconds > 0) rates_[camera] = {static_cast<double>(name.size_bytes()) * 8 / seconds, now};
+  std::erase_if(rates_, [now](const auto& each) { return now - each.second.seen > kRateAge; });
+  double sum = 0;
+  for (const auto& [of, rate] : rates_) sum += rate.bits_per_second;
+  const auto cap = static_cast<double>(options_.bits_per_second);
+  std::string warning;
+  if (cap > 0 && sum > cap) {
+    warning = fmt::format(
+        "the cameras make {:.1f} Mbit/s and [cloud] bandwidth lets {:.1f} Mbit/s through: what waits to be "
+        "uploaded "
+        "grows; raise it, or let the cameras send less",
+        sum / 1e6, cap / 1e6);
+  }
+  const std::lock_guard lock(mutex_);
+  if (!warning.empty() && status_.warning.empty()) spdlog::warn("upload: {}", warning);
+  status_.warning = std::move(warning);
 }
 
 bool Uploader::clock_stands() {
@@ -161,11 +227,12 @@ void Uploader::compare_clocks() {
   comparing_ = true;
   Slot& slot = **free;
   slot.busy = true;
-  slot.client.send(
+  client_of(slot).send(
       requests_.get(fmt::format("control/{}/wanted.json", options_.relay), 0, 0, environment_.clock.utc()),
-      [this, &slot](const base::Result<net::HttpReply>& reply) {
+      [this, &slot, generation = generation_](const base::Result<net::HttpReply>& reply) {
         comparing_ = false;
         slot.busy = false;
+        if (generation != generation_) return pump();
         compared(reply);
       });
 }
@@ -262,9 +329,9 @@ void Uploader::send(Slot& slot, const Pending& object) {
   options.content_type = object.key.ends_with(".ts") ? "video/mp2t" : "video/mp4";
   // Where it may be there already, the store can say so before the body is sent.
   options.expect_continue = object.attempts > 0 || object.found;
-  slot.client.send(requests_.put(options_.relay + "/" + object.key, std::move(body), *payload, options,
-                                 environment_.clock.utc()),
-                   [this, &slot](const base::Result<net::HttpReply>& reply) { answered(slot, reply); });
+  client_of(slot).send(requests_.put(options_.relay + "/" + object.key, std::move(body), *payload, options,
+                                     environment_.clock.utc()),
+                       [this, &slot](const base::Result<net::HttpReply>& reply) { answered(slot, reply); });
 }
 
 void Uploader::answered(Slot& slot, const base::Result<net::HttpReply>& reply) {
@@ -392,6 +459,11 @@ void Uploader::pump_after(std::chrono::milliseconds time) {
 
 void Uploader::tell(State state, const std::string& error) {
   const std::lock_guard lock(mutex_);
+  if (state == State::kUploading) {
+    failing_since_.reset();
+  } else if (!failing_since_) {
+    failing_since_ = environment_.clock.steady();
+  }
   if (status_.state == state && status_.error == error) return;
   const bool changed = status_.state != state;
   status_.state = state;
@@ -408,6 +480,8 @@ UploadStatus Uploader::status() const {
   auto totals = environment_.log.totals();
   const std::lock_guard lock(mutex_);
   UploadStatus status = status_;
+  if (failing_since_)
+    status.failing = std::chrono::floor<std::chrono::seconds>(environment_.clock.steady() - *failing_since_);
   if (totals) status.cameras = std::move(*totals);
   return status;
 }

@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "net/event_loop.h"
 #include "net/http_client.h"
+#include "net/send_gate.h"
 #include "s3/failure.h"
 #include "s3/request.h"
 #include "store/directory_store.h"
@@ -50,13 +51,18 @@ struct UploadStatus {
     kClock,    // ours and the store's differ
     kTrouble,  // somebody has to do something: `error` says what
   } state = State::kStarting;
-  std::string error;     // of the last attempt, empty when it went well
-  uint64_t objects = 0;  // since the start
+  std::string error;  // of the last attempt, empty when it went well
+  // What will go wrong in the long run while all goes well now; empty as a rule.
+  std::string warning;
+  std::chrono::seconds failing{0};  // since something last went well; 0: it does
+  uint64_t objects = 0;             // since the start
   uint64_t bytes = 0;
   std::map<std::string, uint64_t> failures;  // by s3::name_of(Fault)
   std::map<std::string, CameraUploads> cameras;
 };
 std::string_view name_of(UploadStatus::State state);
+// Nothing is uploaded, and it is no short interruption: somebody should look. Empty: it is not so.
+std::string stuck_reason(const UploadStatus& status);
 
 // Made, started and stopped on the main thread; everything happens on a thread of its own, of low priority
 // for processor and disk. Nothing is uploaded before the local clock was seen to agree with the store's.
@@ -68,24 +74,38 @@ class Uploader {
   static constexpr base::seconds kMostClockStep{1};
   // An object that the store refused for itself is left alone for so long.
   static constexpr base::seconds kObjectPause{600};
+  // A camera of which no object came for so long counts no more against the bandwidth.
+  static constexpr base::seconds kRateAge{300};
 
   Uploader(UploaderOptions options, const UploaderEnvironment& environment);
   ~Uploader();
 
   void start();
   void stop();  // drops what is under way: it is tried again after the next start
+  // Main thread, between start() and stop(): other credentials, bucket, bandwidth ... What is under way ends
+  // as it began; the number of connections stays.
+  void change(UploaderOptions options);
   // An object is on the disk. Any thread, does not block; what is told too late for the log is found at the
   // next start.
   void added(const std::string& camera, const store::ObjectName& name);
   [[nodiscard]] UploadStatus status() const;  // any thread; asks the log
 
+  // For who sends what is more urgent over the same line: while the gate is closed, objects wait. Loop, pacer and
+  // gate are those of the uploader's thread, which runs from start() to stop().
+  struct Line {
+    net::EventLoop& loop;
+    net::Pacer& pacer;
+    net::SendGate& gate;
+  };
+  [[nodiscard]] Line line() { return {loop_, pacer_, gate_}; }
+
  private:
   using ObjectId = std::pair<std::string, uint64_t>;  // camera, seq
   // A connection, and what it does.
   struct Slot {
-    Slot(net::EventLoop& loop, const s3::Bucket& bucket, const net::HttpClientOptions& http, Backoff pauses)
-        : client(loop, bucket.origin, http), pause(loop.context()), backoff(pauses) {}
-    net::HttpClient client;
+    Slot(net::EventLoop& loop, Backoff pauses) : pause(loop.context()), backoff(pauses) {}
+    std::unique_ptr<net::HttpClient> client;
+    uint64_t generation = 0;  // of the options that the client was made with
     boost::asio::steady_timer pause;
     Backoff backoff;
     bool busy = false;  // with an object, or in a pause
@@ -96,8 +116,17 @@ class Uploader {
     bool may_be_ours = false;  // what lies in the bucket under this name
   };
 
+  // What a camera's newest object measures, as bits a second, and when it came.
+  struct Rate {
+    double bits_per_second = 0;
+    base::SteadyTime seen;
+  };
+
   void lower_priority();
+  net::HttpClient& client_of(Slot& slot);
+  void compare_rates(const std::string& camera, const store::ObjectName& name);
   void reconcile(std::vector<std::string> cameras);
+  base::Status walk(const std::string& prefix, int levels, const UploadLog::Take& take);
   void compare_clocks();
   void compared(const base::Result<net::HttpReply>& reply);
   [[nodiscard]] bool clock_stands();
@@ -121,11 +150,14 @@ class Uploader {
   s3::RequestMaker requests_;
   net::EventLoop loop_{"upload"};
   net::Pacer pacer_;
+  net::SendGate gate_;
 
   // On the loop's thread.
   std::vector<std::unique_ptr<Slot>> slots_;
   std::set<ObjectId> under_way_;
   std::map<ObjectId, base::SteadyTime> left_alone_;
+  std::map<std::string, Rate> rates_;  // by camera
+  uint64_t generation_ = 1;
   boost::asio::steady_timer timer_;        // for what is left alone
   boost::asio::steady_timer clock_timer_;  // to compare clocks again
   Backoff clock_backoff_;
@@ -138,7 +170,8 @@ class Uploader {
   base::LogLimiter limiter_;
   base::LogLimiter unverified_;
   mutable std::mutex mutex_;
-  UploadStatus status_;  // guarded by mutex_
+  UploadStatus status_;                            // guarded by mutex_
+  std::optional<base::SteadyTime> failing_since_;  // guarded by mutex_
 };
 
 }  // namespace miharu::upload

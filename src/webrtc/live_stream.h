@@ -50,6 +50,11 @@ class LiveStream final : public stream::LiveListener, public std::enable_shared_
       net::EventLoop& loop, OnWatched on_watched = [](bool) {})
       : loop_(loop), on_watched_(std::move(on_watched)) {}
 
+  // A smaller stream of the same camera, for lines that do not carry this one. Before anybody shares it.
+  void set_sub(std::shared_ptr<LiveStream> sub) { sub_ = std::move(sub); }
+  // Any thread. Null: there is none.
+  [[nodiscard]] const std::shared_ptr<LiveStream>& sub() const { return sub_; }
+
   void on_live_frame(const media::FramePtr& frame, base::SteadyTime time) override;
   void on_live_interrupted() override;
 
@@ -82,6 +87,7 @@ class LiveStream final : public stream::LiveListener, public std::enable_shared_
 
   net::EventLoop& loop_;
   OnWatched on_watched_;
+  std::shared_ptr<LiveStream> sub_;
   std::deque<Cached> group_;  // from the latest key frame on
   size_t group_bytes_ = 0;
   bool group_whole_ = true;

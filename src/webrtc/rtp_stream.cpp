@@ -105,7 +105,7 @@ void RtpStream::remember(const Sent& sent) {
   sent_.push_back(sent);
 }
 
-std::optional<RtpStream::Place> RtpStream::find(uint16_t sequence) const {
+std::optional<RtpStream::Place> RtpStream::find(uint16_t sequence, const UnitRing& ring) const {
   const uint64_t back = static_cast<uint16_t>(static_cast<uint16_t>(next_) - sequence);
   if (back == 0 || back > 0x8000 || back > next_) return std::nullopt;
   const uint64_t wanted = next_ - back;
@@ -114,19 +114,18 @@ std::optional<RtpStream::Place> RtpStream::find(uint16_t sequence) const {
   if (behind == sent_.begin()) return std::nullopt;
   const Sent& sent = *--behind;
   if (wanted >= sent.sequence + sent.count) return std::nullopt;
-  return Place{&sent, wanted};
+  if (!options_.rtx && back > kSameAgain) return std::nullopt;
+  const RtpUnit* unit = ring.unit(sent.unit);
+  if (unit == nullptr) return std::nullopt;
+  return Place{&sent, wanted, unit};
 }
 
 size_t RtpStream::resend(uint16_t sequence, const UnitRing& ring, PacketBatch& batch) {
-  const auto place = find(sequence);
+  const auto place = find(sequence, ring);
   if (!place) return 0;
-  const RtpUnit* unit = ring.unit(place->sent->unit);
-  if (unit == nullptr) return 0;
+  const RtpUnit* unit = place->unit;
   const size_t index = place->sent->first + (place->sequence - place->sent->sequence);
-  if (!options_.rtx) {
-    if (next_ - place->sequence > kSameAgain) return 0;
-    return write(*unit, index, place->sent->timestamp, place->sequence, batch);
-  }
+  if (!options_.rtx) return write(*unit, index, place->sent->timestamp, place->sequence, batch);
   // RFC 4588 section 4: the original sequence number comes before the payload.
   const base::ByteView payload = unit->payload(index);
   const bool marker = index + 1 == unit->packets();

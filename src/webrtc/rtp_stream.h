@@ -59,6 +59,10 @@ class RtpStream {
   // a retransmission finds the unit; sound has none.
   size_t send(const RtpUnit& unit, uint64_t number, uint32_t timestamp, size_t first, size_t budget_bytes,
               PacketBatch& batch);
+  // Whether the packet of this sequence number can be sent again.
+  [[nodiscard]] bool holds(uint16_t sequence, const UnitRing& ring) const {
+    return find(sequence, ring).has_value();
+  }
   // Sends the packet of this sequence number again. Returns its bytes, 0 when it is not to be had any more.
   size_t resend(uint16_t sequence, const UnitRing& ring, PacketBatch& batch);
 
@@ -82,8 +86,9 @@ class RtpStream {
   struct Place {
     const Sent* sent = nullptr;
     uint64_t sequence = 0;
+    const RtpUnit* unit = nullptr;
   };
-  [[nodiscard]] std::optional<Place> find(uint16_t sequence) const;
+  [[nodiscard]] std::optional<Place> find(uint16_t sequence, const UnitRing& ring) const;
   void remember(const Sent& sent);
   size_t write(const RtpUnit& unit, size_t index, uint32_t timestamp, uint64_t sequence, PacketBatch& batch);
   std::span<std::byte> take(size_t size, PacketBatch& batch);

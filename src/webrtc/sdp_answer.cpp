@@ -161,7 +161,6 @@ base::Result<Negotiated::Video> choose_video(const SdpOffer& offer, const Camera
     if (const OfferFormat* rtx = rtx_of(media, format->payload_type); rtx && format->nack)
       video.rtx_payload_type = rtx->payload_type;
     video.capture_time_id = one_byte_id(media.capture_time_id);
-    video.playout_delay_id = one_byte_id(media.playout_delay_id);
     return video;
   }
   return base::fail(Errc::kUnsupported,
@@ -273,7 +272,6 @@ void write_video(std::string& out, const OfferMedia& media, const Negotiated& ch
   if (video.rtx_payload_type) formats += fmt::format(" {}", *video.rtx_payload_type);
   write_media_head(out, media, formats, options, chosen.tagged == video.media);
   write_extension(out, video.capture_time_id, kCaptureTimeUri);
-  if (options.playout_delay) write_extension(out, video.playout_delay_id, kPlayoutDelayUri);
   out += fmt::format("a=rtpmap:{} H264/90000\r\n", type);
   if (video.nack) out += fmt::format("a=rtcp-fb:{} nack\r\n", type);
   if (video.nack_pli) out += fmt::format("a=rtcp-fb:{} nack pli\r\n", type);

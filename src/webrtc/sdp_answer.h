@@ -34,8 +34,7 @@ struct Negotiated {
     bool nack = false;
     bool nack_pli = false;
     bool ccm_fir = false;
-    uint8_t capture_time_id = 0;   // 1..14, so that the one-byte form of RFC 8285 does; 0: not offered
-    uint8_t playout_delay_id = 0;  // the same
+    uint8_t capture_time_id = 0;  // 1..14, so that the one-byte form of RFC 8285 does; 0: not offered
   };
   struct Sound {
     size_t media = 0;
@@ -77,7 +76,6 @@ struct AnswerOptions {
   uint32_t video_ssrc = 0;
   uint32_t rtx_ssrc = 0;  // used when rtx was chosen
   uint32_t sound_ssrc = 0;
-  bool playout_delay = false;  // answer that extension too: the "lowest delay" option
 };
 
 // `offer` is the one of `chosen`.

@@ -221,14 +221,12 @@ class OfferReader {
     const auto number = static_cast<uint8_t>(*id);
     OfferMedia& of = media() ? *media() : session_extensions_;
     if (uri == kCaptureTimeUri) of.capture_time_id = number;
-    if (uri == kPlayoutDelayUri) of.playout_delay_id = number;
     if (uri == kMidUri) of.mid_id = number;
     return {};
   }
 
   void add_session_extensions(OfferMedia& of) const {
     if (of.capture_time_id == 0) of.capture_time_id = session_extensions_.capture_time_id;
-    if (of.playout_delay_id == 0) of.playout_delay_id = session_extensions_.playout_delay_id;
     if (of.mid_id == 0) of.mid_id = session_extensions_.mid_id;
   }
 

@@ -59,7 +59,6 @@ struct OfferMedia {
   SdpTransport transport;  // of the media alone: transport_of() adds the session's
   // Ids of header extensions (RFC 8285), 1..255; 0: not offered, or not in a direction that is of use.
   uint8_t capture_time_id = 0;
-  uint8_t playout_delay_id = 0;
   uint8_t mid_id = 0;
   std::vector<std::string> candidates;  // "candidate:...", not looked at
   bool end_of_candidates = false;
@@ -90,8 +89,6 @@ base::Result<SdpOffer> parse_offer(std::string_view text);
 
 inline constexpr std::string_view kCaptureTimeUri =
     "http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time";
-inline constexpr std::string_view kPlayoutDelayUri =
-    "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay";
 inline constexpr std::string_view kMidUri = "urn:ietf:params:rtp-hdrext:sdes:mid";
 
 }  // namespace miharu::webrtc

@@ -1,5 +1,6 @@
 #include "webrtc/session.h"
 
+#include <algorithm>
 #include <bit>
 
 #include <fmt/format.h>
@@ -32,7 +33,8 @@ double to_ms(base::nanoseconds time) {
 Session::Session(SessionOptions options, const DtlsContext& dtls, const UnitRing& ring, SessionHost& host,
                  base::SteadyTime now)
     : options_(std::move(options)),
-      ring_(ring),
+      main_(ring),
+      playing_(&ring),
       host_(host),
       ice_(options_.ice, *this, now),
       dtls_context_(dtls),
@@ -68,6 +70,7 @@ void Session::on_rtcp(std::span<std::byte> packet) {
   // What came before an error was meant.
   (void)media::parse_rtcp(*plain, *this);
   flush();
+  want_sub_if_slow();
 }
 
 void Session::on_probed(uint32_t id, base::nanoseconds round_trip) {
@@ -129,7 +132,7 @@ void Session::on_dtls_established(const SrtpKeys& keys) {
   srtp_ = std::make_unique<SrtpSender>(keys.profile, keys.send);
   video_.emplace(options_.video, *srtp_);
   if (options_.audio) audio_.emplace(*options_.audio, *srtp_);
-  sender_.emplace(ring_, *video_);
+  sender_.emplace(main_, *video_);
   if (flight_sent_) handshake_trip_ = now_ - *flight_sent_;
   start_if_ready();
 }
@@ -157,20 +160,56 @@ void Session::note_first_frame() {
   totals_.first_frame.observe(std::chrono::duration<double>(*first_frame_).count());
 }
 
-void Session::on_group(base::SteadyTime now) {
+void Session::on_group(base::SteadyTime now, const UnitRing& ring) {
   if (!flowing_) return;
   now_ = now;
-  sender_->on_group(now, batch());
+  if (change_to(ring))
+    sender_->play(now, ring, batch());
+  else if (&ring == playing_)
+    sender_->on_group(now, batch());
   flush();
   note_first_frame();
 }
 
-void Session::on_video(base::SteadyTime now) {
+void Session::on_video(base::SteadyTime now, const UnitRing& ring) {
   if (!flowing_) return;
   now_ = now;
-  sender_->on_unit(now, batch());
+  if (change_to(ring))
+    sender_->play(now, ring, batch());
+  else if (&ring == playing_)
+    sender_->on_unit(now, batch());
+  else
+    return;
   flush();
   note_first_frame();
+}
+
+bool Session::change_to(const UnitRing& ring) {
+  if (&ring == playing_) return false;
+  if (&ring != &main_) {
+    if (!sub_wanted_ || !ring.key()) return false;
+    playing_ = &ring;
+    sub_rest_ = now_ - main_since_ < kSubTrial ? std::min<base::nanoseconds>(sub_rest_ * 2, kLongestSubRest)
+                                               : base::nanoseconds(kSubRest);
+    main_again_ = now_ + sub_rest_;
+    return true;
+  }
+  // With a key frame that has just come: what is older would be sent in haste.
+  if (now_ < main_again_ || ring.key() != ring.end() - 1) return false;
+  playing_ = &main_;
+  main_since_ = now_;
+  want_sub(false);
+  return true;
+}
+
+void Session::want_sub(bool wanted) {
+  if (sub_wanted_ == wanted) return;
+  sub_wanted_ = wanted;
+  host_.on_sub_wanted(*this, wanted);
+}
+
+void Session::want_sub_if_slow() {
+  if (playing_ == &main_ && sender_) want_sub(sender_->state() == VideoSender::State::kKeysOnly);
 }
 
 void Session::on_audio(const RtpUnit& unit) {
@@ -179,8 +218,11 @@ void Session::on_audio(const RtpUnit& unit) {
   flush();
 }
 
-void Session::on_interrupted() {
-  if (sender_) sender_->on_interrupted();
+void Session::on_interrupted(const UnitRing& ring) {
+  if (&ring != playing_ || !sender_) return;
+  sender_->on_interrupted();
+  // When the smaller stream is lost, the other is better than none.
+  if (playing_ != &main_) main_again_ = {};
 }
 
 void Session::on_slice(base::SteadyTime now) {
@@ -294,6 +336,7 @@ SessionInfo Session::info() const {
                               path->remote.address().to_string(), path->remote.port());
   }
   info.state = state();
+  info.sub = playing_ != &main_;
   info.lost = lost_;
   info.loss = fraction_lost_ / 256.0;
   info.dropped = totals_.dropped;

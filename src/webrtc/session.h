@@ -26,6 +26,8 @@ class SessionHost : public SegmentSink {
   virtual void on_path_validated(Session& session, const net::UdpPath& path) = 0;
   virtual void on_path_forgotten(Session& session, const net::UdpPath& path) = 0;
   virtual void on_ufrag_retired(std::string_view ufrag) = 0;
+  // The camera's smaller stream is wanted, or not any more. Where there is none, nothing comes of it.
+  virtual void on_sub_wanted(Session& session, bool wanted) = 0;
 };
 
 struct SessionOptions {
@@ -48,6 +50,11 @@ class Session final : private IceListener, private DtlsListener, private media::
   static constexpr base::seconds kReportInterval{2};
   // A report that tells more is wrong: who was not heard of for so long is gone (RFC 7675).
   static constexpr base::seconds kLongestRoundTrip = IceAgent::kConsent;
+  // Who has the smaller stream because the line does not carry the other tries that again after kSubRest, and
+  // twice as late each time that it fails within kSubTrial, up to kLongestSubRest.
+  static constexpr base::seconds kSubRest{10};
+  static constexpr base::seconds kSubTrial{30};
+  static constexpr base::seconds kLongestSubRest{160};
 
   Session(SessionOptions options, const DtlsContext& dtls, const UnitRing& ring, SessionHost& host,
           base::SteadyTime now);
@@ -60,15 +67,18 @@ class Session final : private IceListener, private DtlsListener, private media::
     ice_.restart(now, local, remote);
   }
 
-  // The ring has the latest group of pictures; a new picture; was interrupted; a unit of sound came.
-  void on_group(base::SteadyTime now);
-  void on_video(base::SteadyTime now);
+  // A ring, of the camera's stream or of its smaller one, has the latest group of pictures; a new picture;
+  // was interrupted. A ring is used until it was another's turn, or on_sub_wanted(false).
+  void on_group(base::SteadyTime now, const UnitRing& ring);
+  void on_video(base::SteadyTime now, const UnitRing& ring);
+  void on_interrupted(const UnitRing& ring);
   void on_audio(const RtpUnit& unit);
-  void on_interrupted();
 
   // Every VideoSender::kSlice while wants_slices(), and for the rest at least ten times a second.
   void on_slice(base::SteadyTime now);
   [[nodiscard]] bool wants_slices() const { return flowing_ && sender_ && sender_->wants_slices(); }
+  // What it wants them for comes from the cache.
+  [[nodiscard]] bool starts() const { return sender_ && sender_->state() == VideoSender::State::kCatchUp; }
   void on_time(base::SteadyTime now);
   // Tells the viewer (DTLS close_notify, RTCP BYE).
   void close();
@@ -105,10 +115,15 @@ class Session final : private IceListener, private DtlsListener, private media::
   void send_reports();
   void send_rtcp(base::ByteVector& packet);
   void note_first_frame();
+  void want_sub(bool wanted);
+  void want_sub_if_slow();
+  // Whether it changes to this ring, which has something new.
+  bool change_to(const UnitRing& ring);
   [[nodiscard]] std::optional<base::nanoseconds> round_trip_of(const media::RtcpReportBlock& block) const;
 
   SessionOptions options_;
-  const UnitRing& ring_;
+  const UnitRing& main_;
+  const UnitRing* playing_;  // main_, or the smaller stream's
   SessionHost& host_;
   IceAgent ice_;
   const DtlsContext& dtls_context_;
@@ -123,6 +138,10 @@ class Session final : private IceListener, private DtlsListener, private media::
   std::optional<RtpStream> audio_;
   std::optional<VideoSender> sender_;
   bool flowing_ = false;  // keys and a path are there
+  bool sub_wanted_ = false;
+  base::SteadyTime main_again_{};  // while it plays the smaller stream: when to try the other
+  base::SteadyTime main_since_{};
+  base::nanoseconds sub_rest_ = kSubRest;
   bool ended_ = false;
   base::SteadyTime now_{};  // of the call that is under way
   base::SteadyTime next_report_{};

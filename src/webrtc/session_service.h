@@ -30,6 +30,7 @@ struct SessionInfo {
   std::string user;    // who asked, as the API told
   std::string remote;  // "192.0.2.1:5004", empty before a path was selected
   std::string state;   // one of kSessionStates
+  bool sub = false;    // it is sent the camera's smaller stream
   base::UtcTime since{};
   double round_trip_ms = 0;  // 0: not known
   uint64_t packets = 0;

@@ -11,13 +11,17 @@
 
 namespace miharu::webrtc {
 
-// Not thread-safe. Units have numbers that count from 0 and never go back.
+// Not thread-safe. Units have numbers that count up and never go back.
 class UnitRing {
  public:
+  // Where the numbers of a camera's smaller stream begin: none of them is one of its main stream.
+  static constexpr uint64_t kSubNumbers = uint64_t{1} << 62;
   // docs/limits.md. A longer group of pictures loses its oldest units but the key frame.
   static constexpr size_t kMaxBytes = 8 << 20;
   // What came before a key frame can still be asked for again.
   static constexpr base::seconds kBeforeKey{1};
+
+  explicit UnitRing(uint64_t first_number = 0) : end_(first_number) {}
 
   // A unit that came at `now`; its time is above that of the one before.
   void push(UnitPtr unit, base::SteadyTime now);
@@ -50,7 +54,7 @@ class UnitRing {
 
   std::deque<UnitPtr> units_;
   UnitPtr key_unit_;
-  uint64_t end_ = 0;
+  uint64_t end_;
   std::optional<uint64_t> key_;
   bool missed_ = false;
   size_t bytes_ = 0;

@@ -35,7 +35,7 @@ void VideoSender::start(base::SteadyTime now, std::optional<base::nanoseconds> r
 void VideoSender::start_from_key(base::SteadyTime now, PacketBatch& batch) {
   last_start_ = now;
   ++counters_.starts;
-  const auto key = ring_.key();
+  const auto key = ring_->key();
   if (!key) {
     state_ = State::kWaiting;
     return;
@@ -43,46 +43,46 @@ void VideoSender::start_from_key(base::SteadyTime now, PacketBatch& batch) {
   state_ = State::kCatchUp;
   cursor_ = *key;
   packet_ = 0;
-  stop_ = ring_.end();
+  stop_ = ring_->end();
   // A picture that stands still until the next key frame is better than one that comes later than that.
-  still_ = !ring_.whole() || !catches_up_before_next_key(now);
+  still_ = !ring_->whole() || !catches_up_before_next_key(now);
   if (still_) stop_ = cursor_ + 1;
   repair_bytes_ =
-      std::max(repair_bytes_, kRepairBurstBytes + static_cast<double>(ring_.unit(*key)->bytes.size()));
+      std::max(repair_bytes_, kRepairBurstBytes + static_cast<double>(ring_->unit(*key)->bytes.size()));
   budget_since_ = now - kSlice;
   budget_bytes_ = 0;
   send_some(now, batch);
 }
 
 bool VideoSender::catches_up_before_next_key(base::SteadyTime now) const {
-  const double rate = ring_.bits_per_second();
-  const RtpUnit* key = ring_.key() ? ring_.unit(*ring_.key()) : nullptr;
+  const double rate = ring_->bits_per_second();
+  const RtpUnit* key = ring_->key() ? ring_->unit(*ring_->key()) : nullptr;
   if (key == nullptr) return true;
-  const seconds_d behind = ring_.live_time(now) - key->time;
-  if (ring_.gop().count() == 0 || behind.count() <= 0 || rate <= 0) return true;
+  const seconds_d behind = ring_->live_time(now) - key->time;
+  if (ring_->gop().count() == 0 || behind.count() <= 0 || rate <= 0) return true;
   // As if the line carried it, as long as it is not known: it soon is.
   const double catch_up = catch_up_rate(false);
   double time = 0;
-  for (uint64_t number = cursor_; number < ring_.end(); ++number) {
-    if (const RtpUnit* unit = ring_.unit(number))
+  for (uint64_t number = cursor_; number < ring_->end(); ++number) {
+    if (const RtpUnit* unit = ring_->unit(number))
       time += static_cast<double>(unit->bytes.size()) * 8 / (unit->key ? line_rate() : catch_up);
   }
   // While it catches up, more comes.
   const double share = rate / catch_up;
   time /= std::max(0.1, 1 - share);
-  const seconds_d left = ring_.gop() - behind;
+  const seconds_d left = ring_->gop() - behind;
   // The next one is long due: the camera changed its interval, and nobody knows when it comes.
   if (left < -kOverdue) return true;
   return time < left.count();
 }
 
 double VideoSender::line_rate() const {
-  return std::clamp(ring_.bits_per_second() * kLeastPace, line_.limit(), LinePace::kMostBitsPerSecond);
+  return std::clamp(ring_->bits_per_second() * kLeastPace, line_.limit(), LinePace::kMostBitsPerSecond);
 }
 
 double VideoSender::catch_up_rate(bool is_blind) const {
   const double times = near() ? kCatchUpNear : (is_blind ? kBlindCatchUp : kCatchUp);
-  const double rate = ring_.bits_per_second() * times;
+  const double rate = ring_->bits_per_second() * times;
   return rate > 0 ? std::min(rate, line_rate()) : line_rate();
 }
 
@@ -134,11 +134,24 @@ uint32_t VideoSender::stamp(const RtpUnit& unit, base::SteadyTime now) {
   // What comes from the cache is stamped as if it were live: old stamps would be shown as a long
   // fast-forward, equal ones are one picture to the receiver.
   int64_t ticks = unit.ticks;
-  if (state_ == State::kCatchUp) ticks = std::max(ticks, to_ticks(ring_.live_time(now), kVideoClockRate));
+  if (state_ == State::kCatchUp) ticks = std::max(ticks, to_ticks(ring_->live_time(now), kVideoClockRate));
   uint32_t value = stream_.timestamp(ticks);
   if (last_stamp_ && !is_later(value, *last_stamp_)) value = *last_stamp_ + 1;
   last_stamp_ = value;
   return value;
+}
+
+void VideoSender::play(base::SteadyTime now, const UnitRing& ring, PacketBatch& batch) {
+  ring_ = &ring;
+  state_ = State::kWaiting;
+  cursor_ = stop_ = ring.end();
+  packet_ = 0;
+  begun_.reset();
+  probes_.clear();
+  // What was lost of the other stream nobody needs any more.
+  wanted_.clear();
+  lossy_since_.reset();
+  if (started_) start_from_key(now, batch);
 }
 
 void VideoSender::on_group(base::SteadyTime now, PacketBatch& batch) {
@@ -147,8 +160,8 @@ void VideoSender::on_group(base::SteadyTime now, PacketBatch& batch) {
 
 void VideoSender::on_unit(base::SteadyTime now, PacketBatch& batch) {
   if (!started_) return;
-  const uint64_t newest = ring_.end() - 1;
-  const RtpUnit& unit = *ring_.unit(newest);
+  const uint64_t newest = ring_->end() - 1;
+  const RtpUnit& unit = *ring_->unit(newest);
   switch (state_) {
     case State::kWaiting:
       if (!unit.key) return;
@@ -233,7 +246,7 @@ void VideoSender::send_some(base::SteadyTime now, PacketBatch& batch) {
     budget_bytes_ -= unit->ends[packet_ - 1] - begin;
     if (unit->key) probe_key(*unit, now);
     if (packet_ < unit->packets()) {
-      if (!begun_) begun_ = ring_.share(cursor_);
+      if (!begun_) begun_ = ring_->share(cursor_);
       return;
     }
     key_sent_ = key_sent_ || unit->key;
@@ -242,19 +255,19 @@ void VideoSender::send_some(base::SteadyTime now, PacketBatch& batch) {
     ++cursor_;
     if (state_ != State::kCatchUp || cursor_ < stop_) continue;
     // A key frame came while the still picture was on its way.
-    if (const auto key = ring_.key(); key && *key >= cursor_) {
+    if (const auto key = ring_->key(); key && *key >= cursor_) {
       cursor_ = *key;
-      stop_ = ring_.end();
+      stop_ = ring_->end();
       still_ = false;
     }
     // The newest was sent: from here on it is live.
-    if (!still_ && cursor_ == ring_.end()) state_ = State::kLive;
+    if (!still_ && cursor_ == ring_->end()) state_ = State::kLive;
   }
 }
 
 // The ring went on to a new group of pictures without this viewer. True: it goes on with that one.
 bool VideoSender::fall_behind(base::SteadyTime now) {
-  const auto key = ring_.key();
+  const auto key = ring_->key();
   if (state_ != State::kCatchUp || !key || *key < cursor_) {
     rest(now);
     return false;
@@ -262,7 +275,7 @@ bool VideoSender::fall_behind(base::SteadyTime now) {
   counters_.units_skipped += *key - cursor_;
   cursor_ = *key;
   packet_ = 0;
-  stop_ = ring_.end();
+  stop_ = ring_->end();
   still_ = false;
   return true;
 }
@@ -294,7 +307,7 @@ void VideoSender::send_repairs(base::SteadyTime now, PacketBatch& batch) {
   while (!wanted_.empty() && budget_bytes_ > 0) {
     const uint16_t sequence = wanted_.front();
     wanted_.pop_front();
-    const size_t bytes = stream_.resend(sequence, ring_, batch);
+    const size_t bytes = stream_.resend(sequence, *ring_, batch);
     if (bytes == 0) {
       ++counters_.retransmissions_refused;
       continue;
@@ -309,7 +322,7 @@ void VideoSender::send_repairs(base::SteadyTime now, PacketBatch& batch) {
 
 void VideoSender::on_nack(base::SteadyTime now, uint16_t first, uint16_t mask, PacketBatch& batch) {
   if (!started_) return;
-  const double rate = std::max(kLeastRepairBitsPerSecond, ring_.bits_per_second() * kRepairShare);
+  const double rate = std::max(kLeastRepairBitsPerSecond, ring_->bits_per_second() * kRepairShare);
   const double more = rate / 8 * seconds_d(now - repair_since_).count();
   if (repair_bytes_ < kRepairBurstBytes || now - last_start_ > kKeyInterval)
     repair_bytes_ = std::min(repair_bytes_ + more, static_cast<double>(kRepairBurstBytes));
@@ -319,6 +332,11 @@ void VideoSender::on_nack(base::SteadyTime now, uint16_t first, uint16_t mask, P
   for (unsigned i = 0; i <= 16; ++i) {
     if (i > 0 && (mask >> (i - 1) & 1) == 0) continue;
     const auto sequence = static_cast<uint16_t>(first + i);
+    // What is gone says nothing of the line: who asks for it has lost it some time ago, or of another stream.
+    if (!stream_.holds(sequence, *ring_)) {
+      ++counters_.retransmissions_refused;
+      continue;
+    }
     // What waits already is as good as sent.
     const double waiting = static_cast<double>(wanted_.size() * kMaxPacketBytes);
     if (repair_bytes_ <= waiting || wanted_.size() >= kWantedRepairs) {
@@ -347,7 +365,7 @@ void VideoSender::on_key_frame_request(base::SteadyTime now, PacketBatch& batch)
   if (now - last_start_ < kKeyInterval) return;
   if (packet_ > 0) return;  // in the middle of a unit; it will ask again
   if (state_ == State::kKeysOnly) {
-    if (const auto key = ring_.key(); key && !sends()) {
+    if (const auto key = ring_->key(); key && !sends()) {
       last_start_ = now;
       cursor_ = *key;
       stop_ = cursor_ + 1;

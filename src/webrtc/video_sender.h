@@ -21,7 +21,7 @@ struct VideoCounters {
   uint64_t starts = 0;                   // from the cache, the first one included
 };
 
-// Pure: times are passed in. The ring and the stream must outlive it; a batch is for the call.
+// Pure: times are passed in. The ring that it plays and the stream must outlive it; a batch is for the call.
 class VideoSender {
  public:
   // A burst goes out in slices, the key frame and the live ones at LinePace::limit(), what follows a cached
@@ -60,10 +60,13 @@ class VideoSender {
     kKeysOnly,  // the line carries no more
   };
 
-  VideoSender(const UnitRing& ring, RtpStream& stream) : ring_(ring), stream_(stream) {}
+  VideoSender(const UnitRing& ring, RtpStream& stream) : ring_(&ring), stream_(stream) {}
 
   // The viewer can receive. `round_trip` as far as it is known.
   void start(base::SteadyTime now, std::optional<base::nanoseconds> round_trip, PacketBatch& batch);
+  // From now on it plays this ring, which has other numbers than the one before: from its key frame, or from
+  // the next one.
+  void play(base::SteadyTime now, const UnitRing& ring, PacketBatch& batch);
   // The group of pictures that it waits for is in the ring now; harmless when it does not wait.
   void on_group(base::SteadyTime now, PacketBatch& batch);
   // A unit was added to the ring at `now`.
@@ -94,7 +97,7 @@ class VideoSender {
   void start_from_key(base::SteadyTime now, PacketBatch& batch);
   [[nodiscard]] bool sends() const { return state_ != State::kWaiting && cursor_ < stop_; }
   [[nodiscard]] const RtpUnit* unit_at_cursor() const {
-    return packet_ > 0 ? begun_.get() : ring_.unit(cursor_);
+    return packet_ > 0 ? begun_.get() : ring_->unit(cursor_);
   }
   void stand_still();
   [[nodiscard]] bool catches_up_before_next_key(base::SteadyTime now) const;
@@ -117,7 +120,7 @@ class VideoSender {
     base::SteadyTime time;
   };
 
-  const UnitRing& ring_;
+  const UnitRing* ring_;
   RtpStream& stream_;
   State state_ = State::kWaiting;
   bool started_ = false;

@@ -13,43 +13,57 @@ constexpr base::milliseconds kBurstTime{3};
 
 }  // namespace
 
-class ViewerThread::Feed final : public UnitListener {
+class ViewerThread::Feed final : public UnitListener, public std::enable_shared_from_this<Feed> {
  public:
-  Feed(ViewerThread& host, std::shared_ptr<LiveStream> from) : stream(std::move(from)), host_(host) {}
+  Feed(ViewerThread& host, std::shared_ptr<LiveStream> from, uint64_t first_number = 0)
+      : ring(first_number), stream(std::move(from)), host_(host) {}
 
   void on_group(const std::vector<UnitPtr>& units, bool whole) override {
+    if (is_no_use()) return;
     const base::SteadyTime now = host_.clock_.steady();
     for (const UnitPtr& unit : units) ring.push(unit, now);
     if (!whole) ring.miss();
     // Who came before it was here begins with it.
     if (units.empty()) return;
-    for (Session* each : viewers) each->on_group(now);
+    for (Session* each : viewers) each->on_group(now, ring);
     host_.schedule();
   }
   void on_unit(const UnitPtr& unit) override {
     if (unit->track == media::TrackKind::kAudio) {
+      if (is_sub()) return;
       for (Session* each : viewers) each->on_audio(*unit);
       return;
     }
+    if (is_no_use()) return;
     const base::SteadyTime now = host_.clock_.steady();
     ring.push(unit, now);
     bool more = false;
     for (Session* each : viewers) {
-      each->on_video(now);
+      each->on_video(now, ring);
       more = more || each->wants_slices();
     }
     if (more) host_.schedule();
   }
   void on_interrupted() override {
     ring.interrupt();
-    for (Session* each : viewers) each->on_interrupted();
+    for (Session* each : viewers) each->on_interrupted(ring);
+  }
+
+  void leave() {
+    // Forgotten here and not there alone: on a thread that has ended nobody unsubscribes any more.
+    std::exchange(stream, nullptr)->unsubscribe(shared_from_this());
   }
 
   UnitRing ring;
   std::vector<Session*> viewers;
   std::shared_ptr<LiveStream> stream;
+  std::shared_ptr<Feed> sub;  // the camera's smaller stream, while somebody here needs it
 
  private:
+  [[nodiscard]] bool is_sub() const { return ring.begin() >= UnitRing::kSubNumbers; }
+  // Nobody is offered B-frames; of a smaller stream it shows only here.
+  [[nodiscard]] bool is_no_use() const { return is_sub() && stream && stream->tracks().reordered; }
+
   ViewerThread& host_;
 };
 
@@ -222,6 +236,28 @@ void ViewerThread::on_ufrag_retired(std::string_view ufrag) {
   if (const auto found = ufrags_.find(ufrag); found != ufrags_.end()) ufrags_.erase(found);
 }
 
+void ViewerThread::on_sub_wanted(Session& session, bool wanted) {
+  Feed& feed = *feeds_.at(session.options().camera);
+  if (!wanted) {
+    leave_sub(feed, session);
+    return;
+  }
+  const std::shared_ptr<LiveStream>& stream = feed.stream->sub();
+  if (!stream) return;
+  if (!feed.sub) {
+    feed.sub = std::make_shared<Feed>(*this, stream, UnitRing::kSubNumbers);
+    stream->subscribe(feed.sub, loop_);
+  }
+  feed.sub->viewers.push_back(&session);
+  session.on_group(clock_.steady(), feed.sub->ring);
+}
+
+void ViewerThread::leave_sub(Feed& feed, Session& session) {
+  if (!feed.sub || std::erase(feed.sub->viewers, &session) == 0 || !feed.sub->viewers.empty()) return;
+  feed.sub->leave();
+  feed.sub = nullptr;
+}
+
 void ViewerThread::on_datagram(const net::UdpPath& path, std::span<std::byte> datagram) {
   take(path, datagram, false);
 }
@@ -292,10 +328,10 @@ void ViewerThread::remove(std::map<std::string, std::unique_ptr<Session>>::itera
     each = next;
   }
   const auto feed = feeds_.find(gone->options().camera);
+  leave_sub(*feed->second, *gone);
   std::erase(feed->second->viewers, gone);
   if (feed->second->viewers.empty()) {
-    // Forgotten here and not there alone: on a thread that has ended nobody unsubscribes any more.
-    std::exchange(feed->second->stream, nullptr)->unsubscribe(feed->second);
+    feed->second->leave();
     feeds_.erase(feed);
   }
   past_[gone->options().camera] += gone->totals();
@@ -321,19 +357,23 @@ void ViewerThread::schedule() {
   });
 }
 
-// Those who begin, in turns, so that none waits for ever and none who watches waits long.
+// First the rest of large pictures, for those who watch; then those who begin, in turns, so that none waits
+// for ever and none who watches waits long.
 void ViewerThread::burst() {
-  std::vector<Session*> wanting;
+  std::vector<Session*> starting;
   for (const auto& [id, session] : sessions_) {
-    if (session->wants_slices()) wanting.push_back(session.get());
+    if (!session->wants_slices()) continue;
+    if (session->starts())
+      starting.push_back(session.get());
+    else
+      session->on_slice(clock_.steady());
   }
-  if (wanting.empty()) return;
   const base::SteadyTime begin = clock_.steady();
-  const size_t first = burst_turn_ % wanting.size();
-  for (size_t i = 0; i < wanting.size(); ++i) {
+  const size_t first = starting.empty() ? 0 : burst_turn_ % starting.size();
+  for (size_t i = 0; i < starting.size(); ++i) {
     const base::SteadyTime now = clock_.steady();
     if (now - begin > kBurstTime) return;
-    wanting[(first + i) % wanting.size()]->on_slice(now);
+    starting[(first + i) % starting.size()]->on_slice(now);
     ++burst_turn_;
   }
 }

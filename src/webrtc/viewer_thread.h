@@ -107,12 +107,14 @@ class ViewerThread final : private SessionHost {
   void on_path_validated(Session& session, const net::UdpPath& path) override;
   void on_path_forgotten(Session& session, const net::UdpPath& path) override;
   void on_ufrag_retired(std::string_view ufrag) override;
+  void on_sub_wanted(Session& session, bool wanted) override;
 
   void on_datagram(const net::UdpPath& path, std::span<std::byte> datagram);
   void hand_over(unsigned thread, const net::UdpPath& path, base::ByteView datagram);
   void take(const net::UdpPath& path, std::span<std::byte> datagram, bool handed_over);
   void remove_ended();
   void remove(std::map<std::string, std::unique_ptr<Session>>::iterator session);
+  void leave_sub(Feed& feed, Session& session);
   void on_tick();
   void schedule();
   void burst();

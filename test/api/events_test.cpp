@@ -25,10 +25,19 @@ class FakeCameras final : public CameraList {
     const std::lock_guard lock(mutex_);
     cameras_ = std::move(cameras);
   }
+  std::optional<upload::UploadStatus> uploads() const override {
+    const std::lock_guard lock(mutex_);
+    return uploads_;
+  }
+  void set_uploads(upload::UploadStatus uploads) {
+    const std::lock_guard lock(mutex_);
+    uploads_ = std::move(uploads);
+  }
 
  private:
   mutable std::mutex mutex_;
   std::vector<CameraStatus> cameras_;
+  std::optional<upload::UploadStatus> uploads_;
 };
 
 // What a listener was sent; outlives its stream.
@@ -159,6 +168,32 @@ TEST_F(EventsTest, OnlyChangesAreTold) {
   cameras_.set({camera("front", true), camera("back", true)});
   EXPECT_THAT(inbox->wait_and_take(), HasSubstr("\"camera\":\"back\",\"state\":\"recording\""));
   EXPECT_THAT(second->wait_and_take(), HasSubstr("\"camera\":\"back\",\"state\":\"recording\""));
+}
+
+TEST_F(EventsTest, UploadingIsTold) {
+  cameras_.set({camera("front", true), camera("secret", true)});
+  upload::UploadStatus uploads;
+  uploads.state = upload::UploadStatus::State::kUploading;
+  uploads.cameras["front"] = {1, 1'000, 0, base::from_unix_ms(1'795'230'000'500)};
+  uploads.cameras["secret"] = {1, 1'000, 0, std::nullopt};
+  cameras_.set_uploads(uploads);
+  const auto inbox = add([](const std::string& name) { return name != "secret"; });
+  const std::string first = inbox->take();
+  EXPECT_THAT(first, HasSubstr("event: safe\ndata: {\"camera\":\"front\",\"safe_until_ms\":1795230000500,"
+                               "\"pending_objects\":1}\n\n"));
+  EXPECT_THAT(
+      first,
+      HasSubstr("event: uploads\ndata: {\"state\":\"uploading\",\"error\":null,\"warning\":null}\n\n"));
+  EXPECT_THAT(first, Not(HasSubstr("secret")));
+  uploads.state = upload::UploadStatus::State::kUnreachable;
+  uploads.error = "no \"line\"";
+  cameras_.set_uploads(uploads);
+  EXPECT_EQ(
+      inbox->wait_and_take(),
+      "event: uploads\ndata: {\"state\":\"unreachable\",\"error\":\"no \\\"line\\\"\",\"warning\":null}\n\n");
+  uploads.cameras["front"].safe_until.reset();
+  cameras_.set_uploads(uploads);
+  EXPECT_THAT(inbox->wait_and_take(), HasSubstr("\"safe_until_ms\":null"));
 }
 
 TEST_F(EventsTest, WhoIsGoneIsForgotten) {

@@ -186,7 +186,13 @@ TEST(Metrics, UploadsAreTold) {
   EXPECT_EQ(root.at("uploads").at("error").as_string(), "the store answered 503");
   EXPECT_EQ(root.at("cameras").at(0).at("uploads").at("safe_until").as_string(), "2026-11-21T03:00:00.500Z");
   EXPECT_EQ(root.at("cameras").at(0).at("uploads").at("pending_objects").to_number<int>(), 2);
-  EXPECT_TRUE(boost::json::parse(cameras_json({front})).at("uploads").is_null());
+  EXPECT_EQ(root.at("cameras").at(0).at("safe_until_ms").to_number<int64_t>(), 1'795'230'000'500);
+  uploads.cameras.clear();
+  const auto nothing_yet = boost::json::parse(cameras_json({front}, uploads));
+  EXPECT_TRUE(nothing_yet.at("cameras").at(0).at("safe_until_ms").is_null());
+  const auto no_cloud = boost::json::parse(cameras_json({front}));
+  EXPECT_TRUE(no_cloud.at("uploads").is_null());
+  EXPECT_TRUE(no_cloud.at("cameras").at(0).at("safe_until_ms").is_null());
 }
 
 TEST(Metrics, Readiness) {
@@ -197,6 +203,37 @@ TEST(Metrics, Readiness) {
   CameraStatus lost = camera("back", Source::kWaiting, Recorder::kWaiting);
   lost.stream.source.last_error = base::Error{base::Errc::kTimeout, "no answer", -1};
   EXPECT_THAT(not_ready_reasons({camera("front"), lost, off}), testing::ElementsAre("back: no answer"));
+
+  upload::UploadStatus uploads;
+  using State = upload::UploadStatus::State;
+  for (const auto& [state, failing, ready] :
+       {std::tuple{State::kUploading, 0, true}, std::tuple{State::kUnreachable, 599, true},
+        std::tuple{State::kUnreachable, 600, false}, std::tuple{State::kTrouble, 1, false},
+        std::tuple{State::kClock, 1, false}, std::tuple{State::kStarting, 600, false}}) {
+    uploads.state = state;
+    uploads.failing = std::chrono::seconds(failing);
+    uploads.error = "why";
+    EXPECT_EQ(not_ready_reasons({camera("front")}, uploads).empty(), ready)
+        << upload::name_of(state) << failing;
+  }
+  EXPECT_THAT(not_ready_reasons({}, uploads), testing::ElementsAre("nothing was uploaded for 600 s: why"));
+}
+
+TEST(Metrics, WhatIsSafeOfAllCameras) {
+  upload::UploadStatus uploads;
+  CameraStatus off = camera("off", Source::kIdle, Recorder::kStarting);
+  off.record = false;
+  const std::vector<CameraStatus> cameras{camera("front"), camera("back"), off};
+  EXPECT_EQ(safe_until(cameras, std::nullopt), std::nullopt);
+  EXPECT_EQ(safe_until({}, uploads), std::nullopt);
+  uploads.cameras["front"].safe_until = base::from_unix_ms(2'000);
+  EXPECT_EQ(safe_until(cameras, uploads), std::nullopt);
+  uploads.cameras["back"].safe_until = base::from_unix_ms(1'000);
+  // One that was taken out of the configuration counts no more.
+  uploads.cameras["old"].safe_until = base::from_unix_ms(1);
+  EXPECT_EQ(safe_until(cameras, uploads), base::from_unix_ms(1'000));
+  uploads.cameras["back"].safe_until.reset();
+  EXPECT_EQ(safe_until(cameras, uploads), std::nullopt);
 }
 
 TEST(Metrics, CamerasJson) {

@@ -58,12 +58,12 @@ export async function startBrowser({ width = 1280, height = 800, timezone = 'UTC
 
 /**
  * `miharu run` (the program $MIHARU_BIN) with these arguments once it tells its address: on a port of the kernel's choice,
- * or `{ listen, password }` first for one that is started again. It makes a password when its data folder is new.
+ * or `{ listen, password, env }` first: one that is started again, or has an environment of its own. It makes a password when its data folder is new.
  */
 export async function startMiharu(...runArguments) {
   const again = typeof runArguments[0] === 'object' ? runArguments.shift() : {};
   const listen = again.listen ?? '127.0.0.1:0';
-  return startProgram(['run', '--listen', listen, ...runArguments], {}, (output) => {
+  return startProgram(['run', '--listen', listen, ...runArguments], again.env ?? {}, (output) => {
     const url = /Open (http\S+)/.exec(output)?.[1];
     const password = again.password ?? /^Sign in as admin with the password (\S+)$/m.exec(output)?.[1];
     return url && password ? { url, password } : null;

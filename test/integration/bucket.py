@@ -41,7 +41,7 @@ def listening_port(pid):
 
 
 def policy(bucket, prefix, relay):
-    """What cloud.md gives the relay and the reader."""
+    """What cloud.md gives the relay and the reader; who serves may also write wishes."""
     folder = f"arn:aws:s3:::{bucket}/{prefix}"
     return json.dumps({"Version": "2012-10-17", "Statement": [
         {"Effect": "Allow", "Principal": {"AWS": [RELAY_KEYS[0]]}, "Action": ["s3:PutObject"],
@@ -50,6 +50,8 @@ def policy(bucket, prefix, relay):
          "Resource": [f"{folder}control/{relay}/wanted.json"]},
         {"Effect": "Allow", "Principal": {"AWS": [READER_KEYS[0]]}, "Action": ["s3:GetObject"],
          "Resource": [f"{folder}*"]},
+        {"Effect": "Allow", "Principal": {"AWS": [READER_KEYS[0]]}, "Action": ["s3:PutObject"],
+         "Resource": [f"{folder}control/*/wanted.json"]},
         {"Effect": "Allow", "Principal": {"AWS": [READER_KEYS[0]]}, "Action": ["s3:ListBucket"],
          "Resource": [f"arn:aws:s3:::{bucket}"]}]})
 

@@ -1,6 +1,7 @@
 """`miharu run` with a bucket on a real S3 server: what is in the bucket is read by boto3."""
 import json
 import re
+import signal
 import time
 
 from bucket import Store
@@ -47,10 +48,13 @@ def test_every_object_comes_into_the_bucket(folder, tmp_path_factory):
             wait_for_drained(server, 10)
             # What is told: the API, the metrics.
             told = server.api("/cameras")
-            assert told["uploads"] == {"state": "uploading", "error": None}
+            assert told["uploads"] == {"state": "uploading", "error": None, "warning": None}
             objects = server.objects("front")
             safe = unix_ms(uploads(server)["safe_until"])
             assert objects[1].start_ms <= safe <= time.time() * 1000
+            assert safe <= server.camera("front")["safe_until_ms"] <= time.time() * 1000
+            status, _, text = server.request("/readyz")
+            assert status == 200 and re.search(r"safe off-site up to 20\S+Z\n", text.decode())
             # What grows is on the disk alone.
             where = [span["where"] for span in server.timeline("front")["spans"]]
             assert where[0] == ["local", "uploaded"] and where[1:] in ([], [["local"]])
@@ -158,3 +162,39 @@ def test_a_relay_without_the_right_says_what_to_do(folder, tmp_path_factory):
             assert "the policy that lets it put objects" in told["error"]
             assert uploads(server)["pending_objects"] >= 1
             assert not store.keys()
+
+
+def test_other_credentials_are_taken_over_without_a_restart(folder, tmp_path_factory):
+    keys = folder / "keys"
+
+    def write(secret):
+        keys.write_text(f"aws_access_key_id = relay\naws_secret_access_key = {secret}\n", encoding="utf-8")
+        keys.chmod(0o600)
+    write("changed-since")
+    with Store(tmp_path_factory.mktemp("store")) as store:
+        with relay(folder, store, credentials_file=str(keys)) as server:
+            server.wait_for_objects("front", 1, 30)
+            told = wait_until(lambda: (about := server.api("/cameras")["uploads"])["state"] == "trouble" and about, 15, "the refusal is told")
+            assert "credentials" in told["error"]
+            status, _, text = server.request("/readyz")
+            assert status == 503 and b"nothing was uploaded" in text
+            write("relay-secret")
+            # The bandwidth is another one too, and everything else stays as it is.
+            config = server.config.read_text(encoding="utf-8")
+            server.config.write_text(config.replace("[cloud]\n", '[cloud]\nbandwidth = "10kbit/s"\n'), encoding="utf-8")
+            server.process.send_signal(signal.SIGHUP)
+            changed = time.monotonic()
+            warning = wait_until(lambda: server.api("/cameras")["uploads"]["warning"], 20, "the cameras make more than that")
+            assert "bandwidth" in warning
+            server.config.write_text(config, encoding="utf-8")
+            server.process.send_signal(signal.SIGHUP)
+            wait_for_drained(server, 40)
+            assert time.monotonic() - changed < 60
+            assert server.request("/readyz")[0] == 200
+            assert len({span["run"] for span in server.timeline("front")["spans"]}) == 1
+            # A mistake changes nothing.
+            keys.unlink()
+            server.process.send_signal(signal.SIGHUP)
+            wait_until(lambda: "was not taken over" in (folder / "stdout-0").read_text(encoding="utf-8"), 10, "the mistake is told")
+            before = len(store.keys())
+            wait_until(lambda: len(store.keys()) > before, 20, "uploading goes on")

@@ -26,7 +26,8 @@ def camera():
 @pytest.fixture(scope="module")
 def server(tmp_path_factory, camera):
     go_client()
-    cameras = {"demo": demo_url(fps=FPS, audio=False), "busy": camera.url("/busy")}
+    cameras = {"demo": demo_url(fps=FPS, audio=False), "busy": camera.url("/busy"),
+               "both": f'url = "{camera.url("/busy")}"\nsub_url = "{demo_url(fps=FPS, audio=False)}"'}
     with Miharu(tmp_path_factory.mktemp("network"), cameras) as running:
         running.all = running.token("*")
         for name in cameras:
@@ -95,6 +96,38 @@ def test_a_line_that_is_too_narrow_gets_key_frames(server, flood):
             return player.finish()
     for seen in in_parallel(lambda: play(), lambda: play("-nack=false")):
         assert seen["since_mark"]["decodable"] == seen["since_mark"]["frames"] > FPS, json.dumps(seen)
+
+
+def test_a_line_that_is_too_narrow_gets_the_smaller_stream(server, flood):
+    """4 Mbit/s on 2 Mbit/s, of a camera that has a stream of half a Mbit/s too."""
+    said = server.folder / "stdout-0"
+    assert "pulling the smaller stream" not in said.read_text()
+    with Player(server, "both", server.all, "-rate", 2_000_000) as player:
+        player.playing()
+        assert player.told()["stream"] == "main"
+        wait_until(lambda: [player.told()[each] for each in ("stream", "state")] == ["sub", "live"], 20, "it gets the smaller stream")
+        player.tell("rate 0")
+        wait_until(lambda: [player.told()[each] for each in ("stream", "state")] == ["main", "live"], 25, "the other is tried again")
+        player.tell("mark")
+        time.sleep(3)  # the time that is judged
+        assert player.told()["stream"] == "main"
+        seen = player.finish()
+    assert seen["since_mark"]["decodable"] == seen["since_mark"]["frames"] > 2 * FPS, json.dumps(seen)
+    assert seen["bad"] == 0, json.dumps(seen)
+    wait_until(lambda: "nobody watches the smaller stream any more" in said.read_text(), 25, "the smaller stream is left")
+    assert said.read_text().count("pulling the smaller stream") == 1
+
+
+def test_on_the_smaller_stream_nothing_is_missing(server, flood):
+    with Player(server, "both", server.all, "-rate", 2_000_000) as player:
+        player.playing()
+        wait_until(lambda: [player.told()[each] for each in ("stream", "state")] == ["sub", "live"], 20, "it gets the smaller stream")
+        time.sleep(4)  # what the line lost of its beginning has been given up
+        player.tell("mark")
+        time.sleep(3)  # the time that is judged
+        assert player.told()["stream"] == "sub"
+        seen = player.finish()
+    assert seen["since_mark"]["decodable"] == seen["since_mark"]["frames"] > 2 * FPS, json.dumps(seen)
 
 
 @pytest.fixture

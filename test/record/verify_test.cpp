@@ -128,8 +128,8 @@ TEST_P(VerifyTest, ItCanBeEndedEarlyAndLimitedToCameras) {
   ASSERT_TRUE(report);
   EXPECT_EQ(report->objects, 2U);
   EXPECT_EQ(told, 2U);
-  EXPECT_EQ(verify_store(*recorded_.store, {"back"}, {})->objects, 1U);
-  EXPECT_EQ(verify_store(*recorded_.store, {"nobody"}, {})->objects, 0U);
+  EXPECT_EQ(verify_store(*recorded_.store, {.cameras = {"back"}}, {})->objects, 1U);
+  EXPECT_EQ(verify_store(*recorded_.store, {.cameras = {"nobody"}}, {})->objects, 0U);
 }
 
 INSTANTIATE_TEST_SUITE_P(Containers, VerifyTest,

@@ -95,6 +95,58 @@ TEST_F(RelaysTest, WhatOneRecorderPlacedTwiceIsNotTouched) {
   EXPECT_EQ(find(seconds(0), seconds(200)), (Found{{"r1/", 20}, {"r1/", 0}, {"r2/", 100}}));
 }
 
+TEST_F(RelaysTest, TwoOfOneNameAreToldApart) {
+  // One has recorded for long, the other is new: its numbers begin with the clock, its runs with 1.
+  for (int i = 0; i < 6; ++i) {
+    store.add("r1/", "a", make_object(kHour + seconds(32 * i), 100 + 8 * i, 8, {40, RunReason::kRestart}));
+    if (i < 2 || i > 4)  // it was away for a while
+      store.add("r1/", "a",
+                make_object(kHour + seconds(10 + 32 * i), 5000 + 8 * i, 8, {1, RunReason::kRestart}));
+  }
+  EXPECT_EQ(find(seconds(0), seconds(200)),
+            (Found{{"r1/", 0}, {"r1/", 32}, {"r1/", 64}, {"r1/", 96}, {"r1/", 128}, {"r1/", 160}}));
+  EXPECT_EQ(shadowed, 3U);
+}
+
+TEST_F(RelaysTest, TwoOfOneNameThatBeganTogetherAreToldApart) {
+  // The same runs, and numbers that run into those of the other.
+  for (int i = 0; i < 8; ++i) {
+    if (i != 3) store.add("r1/", "a", make_object(kHour + seconds(32 * i), 100 + 8 * i, 8));
+    store.add("r1/", "a", make_object(kHour + seconds(10 + 32 * i), 116 + 8 * i, 8));
+  }
+  // While the one is away the other is played.
+  EXPECT_EQ(find(seconds(0), seconds(260)), (Found{{"r1/", 0},
+                                                   {"r1/", 32},
+                                                   {"r1/", 64},
+                                                   {"r1/", 106},
+                                                   {"r1/", 138},
+                                                   {"r1/", 170},
+                                                   {"r1/", 202},
+                                                   {"r1/", 234}}));
+}
+
+TEST_F(RelaysTest, TwoOfOneNameAreToldApartThoughTheirNumbersMeet) {
+  const auto run = [](uint64_t number) { return Run{number, RunReason::kRestart}; };
+  store.add("r1/", "a", make_object(kHour, 100, 8, run(1)));
+  store.add("r1/", "a", make_object(kHour + seconds(32), 108, 8, run(1)));
+  store.add("r1/", "a", make_object(kHour + seconds(90), 116, 8, run(2)));  // started again
+  // The other's numbers go on where those of the first end, at times that are over.
+  for (int i = 0; i < 3; ++i)
+    store.add("r1/", "a", make_object(kHour + seconds(10 + 32 * i), 108 + 8 * i, 8, run(1)));
+  EXPECT_EQ(find(seconds(0), seconds(260)), (Found{{"r1/", 0}, {"r1/", 32}, {"r1/", 74}}));
+  EXPECT_EQ(shadowed, 3U);
+}
+
+TEST_F(RelaysTest, HolesAreNoOtherRecorder) {
+  store.add("r1/", "a", make_object(kHour, 100, 8));
+  store.add("r1/", "a", make_object(kHour + seconds(64), 116, 8));
+  store.add("r1/", "a", make_object(kHour + seconds(96), 124, 8));
+  // The clock was set back, and what was recorded right before and behind that is still on its way.
+  store.add("r1/", "a", make_object(kHour + seconds(10), 140, 8, {6, RunReason::kClockStep}));
+  EXPECT_EQ(find(seconds(0), seconds(200)), (Found{{"r1/", 0}, {"r1/", 64}, {"r1/", 96}, {"r1/", 10}}));
+  EXPECT_EQ(shadowed, 0U);
+}
+
 TEST_F(RelaysTest, TheRootMayBeARecorderItself) {
   store.add("", "a", make_object(kHour, 100, 8));
   store.add("", "b", make_object(kHour, 100, 8));

@@ -133,10 +133,12 @@ TEST_F(UploadLogTest, WhatIsDeletedWasEvictedOrIsLost) {
 TEST_F(UploadLogTest, TheDiskIsAskedForWhatTheLogDoesNotKnow) {
   add("a", {0, 1, 2});
   ASSERT_TRUE(log_->uploaded("a", 100, true));
-  const auto added = log_->reconcile("a", [&]() -> base::Result<std::vector<store::ObjectName>> {
+  const auto added = log_->reconcile("a", [&](const UploadLog::Take& take) -> base::Status {
     // Recorded while the disk was listed: not in the listing, and not lost.
     add("a", {9});
-    return std::vector{object(2), object(3)};
+    EXPECT_TRUE(take(std::vector{object(3)}));
+    EXPECT_TRUE(take({}));
+    return take(std::vector{object(2)});
   });
   EXPECT_EQ(added.value(), 1U);
   EXPECT_THAT(newest(9), ElementsAre(9, 3, 2));
@@ -147,10 +149,25 @@ TEST_F(UploadLogTest, TheDiskIsAskedForWhatTheLogDoesNotKnow) {
   EXPECT_TRUE(found[1].found);
   EXPECT_FALSE(found[2].found);
   // A disk that cannot be read has lost nothing.
-  EXPECT_FALSE(log_->reconcile("a", []() -> base::Result<std::vector<store::ObjectName>> {
+  EXPECT_FALSE(log_->reconcile("a", [](const UploadLog::Take& take) -> base::Status {
+    EXPECT_TRUE(take(std::vector{object(2)}));
     return base::fail(base::Errc::kIo, "the disk");
   }));
   EXPECT_THAT(newest(9), ElementsAre(9, 3, 2));
+}
+
+TEST_F(UploadLogTest, WhatIsMovedWhileTheDiskIsReadIsNotLost) {
+  add("a", {0, 1});
+  int walks = 0;
+  const auto added = log_->reconcile("a", [&](const UploadLog::Take& take) -> base::Status {
+    // To where the first walk had been.
+    if (++walks == 1) return take(std::vector{object(0)});
+    return take(std::vector{object(0), object(1, -seconds(3600))});
+  });
+  EXPECT_EQ(added.value(), 0U);
+  EXPECT_EQ(walks, 2);
+  EXPECT_EQ(totals("a").lost_objects, 0U);
+  EXPECT_THAT(newest(9), ElementsAre(0, 1));
 }
 
 TEST_F(UploadLogTest, HoursWithNothingSafeAreKnown) {

@@ -114,7 +114,7 @@ class UploaderTest : public testing::Test {
   void record(int objects, const std::string& camera = "front") {
     recorded_.run(objects * base::seconds(6), store::RunReason::kRestart, camera);
   }
-  void start(FakeStore& server, size_t connections = 2) {
+  static UploaderOptions options_for(FakeStore& server, size_t connections = 2) {
     UploaderOptions options;
     options.bucket = server.bucket();
     options.credentials = {"key", base::Secret("secret"), ""};
@@ -122,6 +122,10 @@ class UploaderTest : public testing::Test {
     options.connections = connections;
     options.longest_pause = std::chrono::milliseconds(20);
     options.trouble_pause = std::chrono::milliseconds(20);
+    return options;
+  }
+  void start(FakeStore& server, size_t connections = 2) { start(options_for(server, connections)); }
+  void start(UploaderOptions options) {
     uploader_ = std::make_unique<Uploader>(std::move(options),
                                            UploaderEnvironment{*recorded_.store, *log_, clock_, accept_});
     uploader_->start();
@@ -288,6 +292,73 @@ TEST_F(UploaderTest, AnObjectThatIsRefusedHoldsUpNoOther) {
   EXPECT_EQ(status.cameras.at("front").pending_objects, 1U);
   EXPECT_EQ(status.cameras.at("front").safe_until, recorded_.entries()[2]->name.start);
   EXPECT_EQ(status.failures.at("checksum"), 1U);
+}
+
+TEST_F(UploaderTest, OtherSettingsAreTakenOver) {
+  record(3);
+  FakeStore wrong([](size_t, const std::string&) { return std::optional<unsigned>(403); });
+  UploaderOptions options = options_for(wrong);
+  // Nobody waits for this: the change itself wakes who was refused.
+  options.trouble_pause = std::chrono::hours(1);
+  start(options);
+  wait_for(State::kTrouble);
+  EXPECT_GE(uploader_->status().failing, std::chrono::seconds(0));
+  EXPECT_NE(stuck_reason(uploader_->status()), "");
+  FakeStore right;
+  options.bucket = right.bucket();
+  uploader_->change(options);
+  ASSERT_TRUE(right.wait_for(3));
+  EXPECT_EQ(stuck_reason(drained()), "");
+  expect_all(right);
+  // Under way meanwhile: it ends as it began, and the next object goes to where it is to go now.
+  FakeStore third;
+  options.bucket = third.bucket();
+  uploader_->change(options);
+  record(1);
+  uploader_->added("front", recorded_.entries().back()->name);
+  ASSERT_TRUE(third.wait_for(1));
+  EXPECT_EQ(right.objects().size(), 3U);
+}
+
+TEST_F(UploaderTest, AChangeInTheMiddleOfAnObjectLosesNothing) {
+  record(8);
+  FakeStore server;
+  UploaderOptions options = options_for(server);
+  options.bits_per_second = 4'000'000;
+  start(options);
+  for (size_t i = 1; i < 8; ++i) {
+    ASSERT_TRUE(server.wait_for_puts(i));
+    uploader_->change(options);
+  }
+  drained();
+  expect_all(server);
+  EXPECT_EQ(server.puts().size(), 8U);
+}
+
+TEST_F(UploaderTest, ABandwidthBelowTheCamerasIsTold) {
+  record(1);
+  record(1, "yard");
+  FakeStore server;
+  // Each camera makes 0.6 Mbit/s of picture and 0.1 of sound.
+  UploaderOptions options = options_for(server);
+  start(options);
+  drained();
+  EXPECT_EQ(uploader_->status().warning, "");
+  options.bits_per_second = 1'000'000;
+  uploader_->change(options);
+  uploader_->added("front", recorded_.entries()[0]->name);
+  uploader_->added("yard", recorded_.entries("yard")[0]->name);
+  for (int i = 0; i < 3000 && uploader_->status().warning.empty(); ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  EXPECT_THAT(
+      uploader_->status().warning,
+      testing::ContainsRegex("the cameras make 1[.][0-9] Mbit/s and .cloud. bandwidth lets 1[.]0 Mbit/s"));
+  options.bits_per_second = 0;
+  uploader_->change(options);
+  uploader_->added("front", recorded_.entries()[0]->name);
+  for (int i = 0; i < 3000 && !uploader_->status().warning.empty(); ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  EXPECT_EQ(uploader_->status().warning, "");
 }
 
 TEST_F(UploaderTest, StopsInTheMiddleAndGoesOnAfterTheNextStart) {

@@ -36,7 +36,6 @@ TEST(SdpOffer, OfChromium) {
   EXPECT_TRUE(video.receives());
   EXPECT_TRUE(video.rtcp_mux);
   EXPECT_TRUE(video.rtcp_rsize);
-  EXPECT_EQ(video.playout_delay_id, 5);
   EXPECT_EQ(video.mid_id, 9);
   EXPECT_EQ(video.capture_time_id, 0);
   EXPECT_EQ(video.transport.setup, SdpSetup::kActpass);
@@ -64,7 +63,6 @@ TEST(SdpOffer, OfFirefoxHasItsFingerprintInTheSession) {
   const SdpTransport transport = offer.transport_of(0);
   EXPECT_EQ(transport.fingerprints.size(), 1U);
   EXPECT_EQ(transport.ice->ufrag, "1c5ba9a4");
-  EXPECT_EQ(offer.media[0].playout_delay_id, 6);
   EXPECT_EQ(offer.media[0].direction, SdpDirection::kRecvOnly);
 }
 

@@ -23,10 +23,12 @@ class FickleHost final : public SessionHost {
   void on_path_validated(Session&, const net::UdpPath&) override {}
   void on_path_forgotten(Session&, const net::UdpPath&) override {}
   void on_ufrag_retired(std::string_view) override {}
+  void on_sub_wanted(Session&, bool wanted) override { sub_wanted = wanted; }
 
   std::unique_ptr<net::UdpPort> port;
   std::unique_ptr<Session> session;
   bool refuses = false;
+  bool sub_wanted = false;
 
  private:
   std::unique_ptr<PacketBatch> batch_ = std::make_unique<PacketBatch>(static_cast<SegmentSink&>(*this));
@@ -57,7 +59,7 @@ TEST(Session, CountsWhatTheKernelDoesNotTake) {
       host.refuses = !taken;
       const base::SteadyTime now = base::system_clock().steady();
       ring.push(make_unit(key, now, 5000, 1), now);
-      host.session->on_video(now);
+      host.session->on_video(now, ring);
     });
   };
   const auto totals = [&] {

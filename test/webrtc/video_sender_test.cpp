@@ -534,6 +534,68 @@ TEST_F(VideoSenderTest, AnInterruptionInTheMiddleOfAPictureEndsTheBurst) {
   EXPECT_TRUE(shown.at(1).key);
 }
 
+TEST_F(VideoSenderTest, TheSmallerStreamGoesOnWithNumbersAndTimes) {
+  start_at_phase(milliseconds(500));
+  run(seconds(1));
+  ASSERT_EQ(sender->state(), State::kLive);
+  const uint16_t of_main = packets.back().sequence;
+  // Of the same moments: a key frame half a second ago, and what followed.
+  UnitRing small(UnitRing::kSubNumbers);
+  for (int i = 15; i >= 0; --i) small.push(make_unit(i == 15, now - kDelay - kInterval * i, 900, 1000U), now);
+  const size_t before = shown.size();
+  watches = false;
+  interrupted = true;
+  sender->play(now, small, *batch);
+  batch->flush();
+  read();
+  run(milliseconds(300));
+  ASSERT_EQ(shown.size(), before + 16);
+  EXPECT_TRUE(shown[before].key);
+  for (size_t i = before; i < shown.size(); ++i) EXPECT_LT(shown[i].bytes, 2000U);
+  EXPECT_EQ(sender->state(), State::kLive);
+
+  // What of the other stream is asked for again is gone; never something else under its number.
+  sender->on_nack(now, of_main, 0, *batch);
+  sender->on_nack(now, packets.back().sequence, 0, *batch);
+  batch->flush();
+  read();
+  ASSERT_EQ(repairs.size(), 1U);
+  EXPECT_EQ(base::ByteReader(repairs[0].payload).u16(), packets.back().sequence);
+  EXPECT_EQ(sender->counters().retransmissions_refused, 1U);
+  // However often: it says nothing of this stream on that line.
+  for (uint16_t i = 0; i < 100; ++i)
+    sender->on_nack(now, static_cast<uint16_t>(of_main - 17 * i), 0xffff, *batch);
+  EXPECT_EQ(sender->state(), State::kLive);
+
+  sender->play(now, ring, *batch);
+  watches = true;
+  const size_t again = shown.size();
+  run(seconds(5));
+  EXPECT_TRUE(shown.at(again).key);
+  EXPECT_GT(shown.at(again).bytes, 100'000U);
+  EXPECT_EQ(sender->state(), State::kLive);
+}
+
+TEST_F(VideoSenderTest, TheSmallerStreamMayComeInTheMiddleOfAPicture) {
+  camera.key_bytes = 600'000;
+  start_at_phase(seconds(1));
+  ASSERT_FALSE(shown.at(0).marked);
+  UnitRing small(UnitRing::kSubNumbers);
+  watches = false;
+  interrupted = true;
+  sender->play(now, small, *batch);
+  EXPECT_EQ(sender->state(), State::kWaiting);
+  EXPECT_FALSE(sender->wants_slices());
+  small.push(make_unit(true, now - kDelay, 900), now);
+  sender->on_unit(now, *batch);
+  batch->flush();
+  read();
+  EXPECT_EQ(sender->state(), State::kLive);
+  ASSERT_EQ(shown.size(), 2U);
+  EXPECT_TRUE(shown[1].key);
+  EXPECT_TRUE(shown[1].marked);
+}
+
 TEST_F(VideoSenderTest, KeyFrameRequestsAreIgnoredDuringTheStart) {
   start_at_phase(seconds(2));
   while (sender->state() == State::kCatchUp) {

@@ -13,6 +13,10 @@ export interface Camera {
   readonly last_error: string | null;
   /** RFC 3339. */
   readonly recorded_until: string | null;
+  /** Unix milliseconds: all that was recorded before is in the bucket. None without a bucket. */
+  readonly safe_until_ms?: number | null;
+  /** Of a stored one: its recorder can be asked for live pictures. */
+  readonly live?: boolean;
 }
 
 export interface Span {
@@ -105,7 +109,7 @@ export async function getTimeline(camera: string, from: number, to: number, sign
   const body = (await response.json()) as {
     from: string;
     to: string;
-    spans: { start: string; end: string; where?: string[] }[];
+    spans: { start: string; end: string; playable?: boolean }[];
     gaps: { start: string; end: string; reason: string; text: string }[];
   };
   const times = (span: { start: string; end: string }): Span => ({
@@ -115,8 +119,8 @@ export async function getTimeline(camera: string, from: number, to: number, sign
   return {
     from: Date.parse(body.from),
     to: Date.parse(body.to),
-    // What is in the bucket alone is nothing that this server can play.
-    spans: body.spans.filter((span) => span.where?.includes("local") ?? true).map(times),
+    // What is in the bucket alone is nothing that a recorder can play.
+    spans: body.spans.filter((span) => span.playable ?? true).map(times),
     gaps: body.gaps.map((gap) => ({ ...times(gap), reason: gap.reason, text: gap.text })),
   };
 }

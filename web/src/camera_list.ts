@@ -1,5 +1,6 @@
 import type { Camera } from './api';
 import { element } from './dom';
+import { offSite } from './offsite';
 import { text } from './text';
 
 /** One button a camera, with its state as a dot and in words. */
@@ -11,7 +12,9 @@ export class CameraList {
 
   update(cameras: readonly Camera[], chosen: string | null): void {
     // Unchanged buttons stay, and keep the focus.
-    const key = JSON.stringify([cameras.map((camera) => [camera.name, camera.state, camera.bitrate_bps]), chosen]);
+    const now = Date.now();
+    const shown = cameras.map((camera) => [camera.name, camera.state, camera.bitrate_bps, offSite(camera, now)]);
+    const key = JSON.stringify([shown, chosen]);
     if (key === this.shown) return;
     this.shown = key;
     const focused = document.activeElement instanceof HTMLElement ? document.activeElement.dataset['camera'] : undefined;
@@ -34,6 +37,14 @@ export class CameraList {
     state.className = 'camera-state';
     state.textContent = describe(camera);
     button.append(name, state);
+    const copies = offSite(camera, Date.now());
+    if (copies !== null) {
+      const line = document.createElement('span');
+      line.className = 'camera-offsite';
+      line.dataset['late'] = String(copies.late);
+      line.textContent = copies.words;
+      button.append(line);
+    }
     button.addEventListener('click', () => this.onChoose(camera.name));
     return button;
   }

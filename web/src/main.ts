@@ -6,6 +6,7 @@ import { IntervalForm } from './interval_form';
 import { bindKeys } from './keyboard';
 import { Player } from './player';
 import type { Mode, PlayerStatus } from './player';
+import type { Waiting } from './live/transport';
 import { SignInForm, redeemShareLink, signOut } from './session';
 import { text } from './text';
 import { formatClock, formatClockMs, formatDate, formatMoment } from './time_format';
@@ -166,12 +167,17 @@ class App {
     if (this.player.mode === 'playback' && this.interval) {
       const at = this.player.position() ?? this.interval.from;
       void this.playInterval(this.interval, at);
-    } else if (this.camera()?.state === 'stored') {
+    } else if (this.camera()?.state === 'stored' && !(this.player.mode === 'live' && this.canBeLive())) {
       this.playLatest();
     } else {
       this.playLive();
     }
-    show(this.liveButton, this.camera()?.state !== 'stored');
+    show(this.liveButton, this.canBeLive());
+  }
+
+  private canBeLive(): boolean {
+    const camera = this.camera();
+    return camera?.state !== 'stored' || camera.live === true;
   }
 
   /** The last minutes that are recorded, where there is no live picture. */
@@ -187,7 +193,7 @@ class App {
     if (this.chosen === null) return;
     this.interval = null;
     this.stage.scrollIntoView({ block: 'nearest' });
-    this.player.playLive(this.chosen);
+    this.player.playLive(this.chosen, this.camera()?.state === 'stored');
     this.intervalForm.set({ from: Date.now() - 300_000, to: Date.now() });
     void this.refreshTimeline();
   }
@@ -248,7 +254,7 @@ class App {
         this.showMessage(text.loading);
         return;
       case 'waiting_live':
-        this.showWaiting();
+        this.showWaiting(status);
         return;
       case 'ended':
         this.showEnded();
@@ -262,15 +268,24 @@ class App {
   }
 
   private showEnded(): void {
-    if (this.camera()?.state === 'stored') this.showMessage(text.endOfInterval);
+    if (!this.canBeLive()) this.showMessage(text.endOfInterval);
     else this.showMessage(text.endOfInterval, '', [text.live, () => this.playLive()]);
   }
 
-  private showWaiting(): void {
+  private showWaiting(status: PlayerStatus & { kind: 'waiting_live' }): void {
     const camera = this.camera();
-    if (!camera || camera.state === 'recording') this.showMessage(text.connectingLive);
+    if (status.recorder !== undefined) this.showRecorder(status.recorder, status.problem ?? '');
+    else if (!camera || camera.state === 'recording') this.showMessage(text.connectingLive);
+    else if (camera.state === 'stored') this.showMessage(text.recorderSilent, text.retrying);
     else if (camera.state === 'off') this.showMessage(text.off, camera.last_error ?? '');
     else this.showMessage(text.offline, [camera.last_error ?? '', text.retrying].join('\n').trim());
+  }
+
+  private showRecorder(recorder: Waiting, problem: string): void {
+    const until = this.camera()?.recorded_until;
+    if (recorder === 'asking') this.showMessage(text.askingRecorder, problem || text.askingDetail);
+    else if (recorder === 'camera_away') this.showMessage(text.recorderHasNone, text.retrying);
+    else this.showMessage(text.recorderAway, text.recorderAwayDetail(until ? formatMoment(Date.parse(until), Date.now()) : null));
   }
 
   private showNoRecording(next: number | null): void {

@@ -6,6 +6,7 @@ import type { Engine, EngineEvents } from './engine';
 import { nextEvent, seekElement, startPlaying } from './engine';
 import { VideojsEngine } from './engine_videojs';
 import { MiharuPlayer } from './live/miharu_player';
+import type { Waiting } from './live/transport';
 import { contains, windowFor } from './windows';
 import type { Interval } from './windows';
 
@@ -14,7 +15,8 @@ export type Mode = 'none' | 'live' | 'playback';
 export type PlayerStatus =
   | { readonly kind: 'playing' }
   | { readonly kind: 'loading' }
-  | { readonly kind: 'waiting_live' }
+  /** `recorder`: through a bucket, what is known of who would send pictures; `problem`: why it cannot be asked. */
+  | { readonly kind: 'waiting_live'; readonly recorder?: Waiting; readonly problem?: string }
   | { readonly kind: 'no_recording'; readonly next: number | null }
   | { readonly kind: 'ended' }
   | { readonly kind: 'failed'; readonly message: string };
@@ -73,10 +75,12 @@ export class Player {
     this.disposeEngine();
   }
 
-  playLive(camera: string): void {
+  /** `throughBucket`: the server has the recording only, and asks the recorder. */
+  playLive(camera: string, throughBucket = false): void {
     this.camera = camera;
     this.begin('live');
     this.disposeEngine();
+    this.live.toggleAttribute('bucket', throughBucket);
     this.live.setAttribute('camera', camera);
     if (!this.live.isConnected) element('stage-video', HTMLElement).replaceChildren(this.live);
     this.live.play();
@@ -222,6 +226,7 @@ export class Player {
     const { state } = this.live;
     if (state.kind === 'signed_out') this.events.onApiError(new ApiError('signed_out', '', 401));
     else if (state.kind === 'live' || state.kind === 'paused') this.setStatus({ kind: 'playing' });
+    else if (state.kind === 'asking') this.setStatus({ kind: 'waiting_live', recorder: state.waiting, problem: state.problem });
     else this.setStatus({ kind: 'waiting_live' });
   }
 

@@ -1,6 +1,7 @@
 // Everything the page says, in one place.
 import type { CameraState } from './api';
 import type { LiveState } from './live/live_view';
+import type { Waiting } from './live/transport';
 import { formatDuration } from './time_format';
 
 export const text = {
@@ -40,13 +41,18 @@ export const text = {
     connecting: 'connecting',
     waiting: 'waiting for the camera',
     off: 'off',
-    stored: 'recording',
+    stored: 'stored',
   } satisfies Record<CameraState, string>,
+  safeUntil: (time: string): string => `safe off-site up to ${time}`,
+  lateUntil: (time: string, behind: string): string => `safe off-site only up to ${time} (${behind} behind)`,
   liveState: (state: LiveState, delay_ms: number | null): string => {
     switch (state.kind) {
       case 'connecting':
         return 'connecting';
+      case 'asking':
+        return text.waiting[state.waiting];
       case 'live':
+        if (state.transport === 'bucket') return delay_ms === null ? 'live' : `live, ${Math.round(delay_ms / 1000)} s behind`;
         return `${state.transport === 'hls' ? 'HLS' : 'live'}${delay_ms === null ? '' : ` ${formatDelay(delay_ms)}`}`;
       case 'away':
         return 'camera away';
@@ -58,6 +64,21 @@ export const text = {
         return 'signed out';
     }
   },
+  waiting: {
+    asking: 'asking the recorder…',
+    camera_away: 'the recorder has no picture of this camera',
+    recorder_away: 'the recorder does not answer',
+  } satisfies Record<Waiting, string>,
+  askingRecorder: 'Asking the recorder for live pictures…',
+  askingDetail: 'This takes up to 13 seconds when nobody watched for a while.',
+  noNewPictures: 'no new pictures',
+  recorderSilent: 'No new pictures come from the recorder.',
+  recorderHasNone: 'The recorder answers, but its camera sends no pictures.',
+  recorderAway: 'The recorder does not answer.',
+  recorderAwayDetail: (until: string | null): string =>
+    [until === null ? '' : `What it recorded last and brought here ends at ${until}.`, 'Pictures come by themselves when it is back.']
+      .join(' ')
+      .trim(),
   soundOn: 'Sound on',
   soundOff: 'Sound off',
   lowestDelay: 'Lowest delay: each picture as soon as it comes, less smooth on a poor network',

@@ -30,7 +30,7 @@ let states: LiveState[];
 let shown: (Transport | null)[];
 let view: LiveView;
 
-function make(webrtcPossible = true): void {
+function make(webrtcPossible = true, other: 'hls' | 'bucket' = 'hls'): void {
   view = new LiveView(
     (kind, events) => {
       const transport = new FakeTransport(kind, events);
@@ -39,6 +39,7 @@ function make(webrtcPossible = true): void {
     },
     webrtcPossible,
     { onState: (state) => states.push(state), onShow: (transport) => shown.push(transport) },
+    other,
   );
   view.start();
 }
@@ -238,4 +239,36 @@ test('what a stopped transport still says counts for nothing', () => {
   webrtc.events.onEnd(new LiveError('lost', 'late'));
   expect(running()).toEqual(['hls']);
   expect(state()).toEqual({ kind: 'live', transport: 'hls' });
+});
+
+describe('through a bucket', () => {
+  test('tells what is known of the recorder until there is a picture', () => {
+    make(false, 'bucket');
+    expect(running()).toEqual(['bucket']);
+    last('bucket').events.onWaiting?.('asking');
+    expect(state()).toEqual({ kind: 'asking', waiting: 'asking', problem: '' });
+    last('bucket').events.onWaiting?.('recorder_away');
+    expect(state()).toEqual({ kind: 'asking', waiting: 'recorder_away', problem: '' });
+    last('bucket').events.onPicture();
+    expect(state()).toEqual({ kind: 'live', transport: 'bucket' });
+    // There is nothing better to try.
+    vi.advanceTimersByTime(3_600_000);
+    expect(running()).toEqual(['bucket']);
+  });
+
+  test('why it cannot be asked is told, and it is tried again', () => {
+    make(false, 'bucket');
+    end('bucket', new LiveError('busy', 'this key may not'));
+    expect(state()).toEqual({ kind: 'asking', waiting: 'asking', problem: 'this key may not' });
+    expect(running()).toEqual([]);
+    vi.advanceTimersByTime(5000);
+    expect(running()).toEqual(['bucket']);
+    last('bucket').events.onPicture();
+    end('bucket', new LiveError('lost', 'the recorder ended it'));
+    expect(state()).toEqual({ kind: 'reconnecting', reason: 'the recorder ended it' });
+    vi.advanceTimersByTime(5000);
+    expect(running()).toEqual(['bucket']);
+    end('bucket', new LiveError('signed_out', ''));
+    expect(state()).toEqual({ kind: 'signed_out' });
+  });
 });

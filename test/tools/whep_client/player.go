@@ -30,6 +30,7 @@ type player struct {
 	answer   string
 	began    time.Time
 	playing  chan struct{}
+	keySeen  sync.Once
 	over     chan struct{}
 	sound    atomic.Int64
 
@@ -166,12 +167,16 @@ func (p *player) read(track *webrtc.TrackRemote) {
 			return
 		}
 		p.mutex.Lock()
-		before := p.frames.Keys
 		p.frames.add(packet, attributes != nil && attributes.Get(webrtc.AttributeRtxSsrc) != nil, time.Now())
-		if before == 0 && p.frames.Keys > 0 {
-			close(p.playing)
-		}
+		p.tellKey()
 		p.mutex.Unlock()
+	}
+}
+
+// tellKey tells of the first key frame; with the mutex.
+func (p *player) tellKey() {
+	if p.frames.Keys > 0 {
+		p.keySeen.Do(func() { close(p.playing) })
 	}
 }
 
@@ -188,6 +193,7 @@ func (p *player) repair(ssrc uint32) {
 		case now := <-ticks.C:
 			p.mutex.Lock()
 			missing := p.frames.missing(now)
+			p.tellKey() // what was given up may have held it back
 			newest := p.frames.newest()
 			p.mutex.Unlock()
 			var nacks []rtcp.NackPair

@@ -6,8 +6,18 @@ import { LiveError } from './live_error';
 import { createVideo } from './transport';
 import type { Transport, TransportEvents } from './transport';
 
-/** Further behind than this, and 10 % more speed would take too long. */
-const kMaxBehind_s = 3;
+export interface HlsOptions {
+  /** How far from the end of the list; 0: the list says (PART-HOLD-BACK). */
+  readonly behind_s: number;
+  /** Further behind than that by so much, and 10 % more speed would take too long. */
+  readonly maxBehind_s: number;
+  /** Only what is buffered may be jumped to: segments do not all begin with a key frame. */
+  readonly stayBuffered: boolean;
+}
+
+const kParts: HlsOptions = { behind_s: 0, maxBehind_s: 3, stayBuffered: false };
+/** Segments of a second that come each second: one is played, one is on its way, and half of one for what is late. */
+export const kSegments: HlsOptions = { behind_s: 2.5, maxBehind_s: 1, stayBuffered: true };
 /** A picture that stands still for so long is said to, and after so long it is loaded anew. */
 const kStall_ms = 4000;
 const kReload_ms = 60_000;
@@ -27,7 +37,7 @@ const kPatient = {
   },
 };
 
-/** Pictures over low-latency HLS from the playlist at `address` (absolute). */
+/** Pictures over HLS from the live playlist at `address` (absolute). */
 export class HlsTransport implements Transport {
   readonly kind = 'hls';
   readonly video: HTMLVideoElement;
@@ -44,10 +54,11 @@ export class HlsTransport implements Transport {
     address: string,
     muted: boolean,
     private readonly events: TransportEvents,
+    private readonly options: HlsOptions = kParts,
   ) {
     this.video = createVideo(muted);
     this.hls = new Hls({
-      // How far behind is the list's to say (PART-HOLD-BACK).
+      ...(options.behind_s > 0 ? { liveSyncDuration: options.behind_s, liveMaxLatencyDuration: 60 } : {}),
       lowLatencyMode: true,
       maxLiveSyncPlaybackRate: 1.1,
       // A camera that was away for a while is no reason to stay further behind.
@@ -62,7 +73,8 @@ export class HlsTransport implements Transport {
     });
     this.hls.on(Hls.Events.LEVEL_UPDATED, (_event, data) => {
       this.table = liveTable(data.details);
-      catchUp(this.hls, this.video);
+      if (data.details.live) catchUp(this.hls, this.video, this.options);
+      else this.fail('lost', 'the recorder ended it');
     });
     this.video.addEventListener('canplay', () => this.onCanPlay());
     this.hls.loadSource(address);
@@ -141,8 +153,17 @@ function liveTable(details: LevelDetails): ClockTable {
   return new ClockTable(entries);
 }
 
-function catchUp(hls: Hls, video: HTMLVideoElement): void {
+function catchUp(hls: Hls, video: HTMLVideoElement, options: HlsOptions): void {
   const target = hls.liveSyncPosition;
   if (target === null || video.paused || video.readyState < HTMLMediaElement.HAVE_CURRENT_DATA) return;
-  if (target - video.currentTime > kMaxBehind_s) video.currentTime = target;
+  if (target - video.currentTime <= options.maxBehind_s) return;
+  if (!options.stayBuffered || isBuffered(video, target)) video.currentTime = target;
+}
+
+function isBuffered(video: HTMLVideoElement, time: number): boolean {
+  const { buffered } = video;
+  for (let i = 0; i < buffered.length; ++i) {
+    if (buffered.start(i) <= video.currentTime && time < buffered.end(i)) return true;
+  }
+  return false;
 }

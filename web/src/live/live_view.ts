@@ -1,10 +1,13 @@
-// Which way live pictures come: WebRTC first, low-latency HLS when that cannot be, WebRTC again when it can.
+// Which way live pictures come: WebRTC first, low-latency HLS when that cannot be, WebRTC again when it can. Where only a bucket is
+// within reach, that alone.
 import type { LiveError } from './live_error';
-import type { CreateTransport, Transport, TransportKind } from './transport';
+import type { CreateTransport, Transport, TransportKind, Waiting } from './transport';
 
 export type LiveState =
   | { readonly kind: 'connecting' }
   | { readonly kind: 'live'; readonly transport: TransportKind }
+  /** Through a bucket: what is known of the recorder so far, or why the server cannot ask it. */
+  | { readonly kind: 'asking'; readonly waiting: Waiting; readonly problem: string }
   /** The server is there, the camera sends nothing. */
   | { readonly kind: 'away' }
   | { readonly kind: 'reconnecting'; readonly reason: string }
@@ -44,6 +47,8 @@ export class LiveView {
     private readonly create: CreateTransport,
     private readonly webrtcPossible: boolean,
     private readonly events: LiveViewEvents,
+    /** What is not WebRTC. */
+    private readonly other: 'hls' | 'bucket' = 'hls',
   ) {}
 
   get transport(): Transport | null {
@@ -94,8 +99,9 @@ export class LiveView {
   private startHls(): void {
     if (!this.running || this.hls) return;
     clearTimeout(this.hlsTimer);
-    const transport: Transport = this.create('hls', {
+    const transport: Transport = this.create(this.other, {
       onPicture: () => this.onPicture(transport),
+      onWaiting: (waiting) => this.onWaiting(waiting),
       onStall: (stalled) => this.onStall(transport, stalled),
       onEnd: (error) => this.onHlsEnd(transport, error),
     });
@@ -142,9 +148,13 @@ export class LiveView {
     this.events.onState(stalled ? { kind: 'away' } : { kind: 'live', transport: transport.kind });
   }
 
+  private onWaiting(waiting: Waiting): void {
+    if (!this.shown) this.events.onState({ kind: 'asking', waiting, problem: '' });
+  }
+
   private onSlowWebrtc(): void {
     // HLS shows pictures already: that was one more try.
-    if (this.shown?.kind === 'hls') this.giveUpWebrtc();
+    if (this.shown && this.shown === this.hls) this.giveUpWebrtc();
     else this.startHls();
   }
 
@@ -205,7 +215,11 @@ export class LiveView {
       this.stop({ kind: 'signed_out' });
       return;
     }
-    this.events.onState(this.waiting(error.message));
+    this.events.onState(
+      this.other === 'bucket' && !this.everShown
+        ? { kind: 'asking', waiting: 'asking', problem: error.message }
+        : this.waiting(error.message),
+    );
     this.hlsTimer = setTimeout(() => this.startHls(), Math.max(500, this.nextWait()));
   }
 

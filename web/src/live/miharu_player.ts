@@ -1,7 +1,9 @@
 // <miharu-player camera="front">: the live picture of one camera, by whatever way it can be had. Attributes: `camera`; `base`, the
-// address of miharu (that of the page when left out); `lowest-delay`, for the least delay at the price of smoothness.
+// address of miharu (that of the page when left out); `lowest-delay`, for the least delay at the price of smoothness; `bucket`, where
+// that is `miharu serve` over a bucket, which asks the recorder for pictures.
 // The event `statechange` tells of `state`. Silent until its sound button is pressed, for browsers would not start it otherwise.
 import { text } from '../text';
+import { BucketTransport } from './bucket_transport';
 import { HlsTransport } from './hls_transport';
 import { LiveView } from './live_view';
 import type { LiveState } from './live_view';
@@ -35,7 +37,7 @@ const kMarkup = `
   </div>`;
 
 export class MiharuPlayer extends HTMLElement {
-  static readonly observedAttributes = ['camera', 'base', 'lowest-delay'];
+  static readonly observedAttributes = ['camera', 'base', 'bucket', 'lowest-delay'];
   private readonly root = this.attachShadow({ mode: 'open' });
   private readonly still: HTMLCanvasElement;
   private readonly stateLabel: HTMLElement;
@@ -169,14 +171,22 @@ export class MiharuPlayer extends HTMLElement {
     if (!camera) return;
     const base = new URL(this.getAttribute('base') ?? './', document.baseURI);
     const name = encodeURIComponent(camera);
-    const create = (kind: TransportKind, events: TransportEvents): Transport =>
-      kind === 'webrtc'
-        ? new WebrtcTransport(new URL(`whep/${name}`, base).href, this.isMuted, this.lowestDelay, events)
-        : new HlsTransport(new URL(`hls/${name}/live.m3u8`, base).href, this.isMuted, events);
-    this.view = new LiveView(create, webrtcIsPossible(), {
-      onState: (state) => this.setState(state),
-      onShow: (transport) => this.show(transport),
-    });
+    const create = (kind: TransportKind, events: TransportEvents): Transport => {
+      switch (kind) {
+        case 'webrtc':
+          return new WebrtcTransport(new URL(`whep/${name}`, base).href, this.isMuted, this.lowestDelay, events);
+        case 'hls':
+          return new HlsTransport(new URL(`hls/${name}/live.m3u8`, base).href, this.isMuted, events);
+        case 'bucket':
+          return new BucketTransport(camera, base.href, this.isMuted, events);
+      }
+    };
+    const throughBucket = this.hasAttribute('bucket');
+    const events = {
+      onState: (state: LiveState) => this.setState(state),
+      onShow: (transport: Transport | null) => this.show(transport),
+    };
+    this.view = new LiveView(create, webrtcIsPossible() && !throughBucket, events, throughBucket ? 'bucket' : 'hls');
     this.update();
   }
 
@@ -284,7 +294,8 @@ export class MiharuPlayer extends HTMLElement {
 
   private showState(): void {
     this.wallClock();
-    const said = text.liveState(this.current, this.delay_ms());
+    const silent = this.current.kind === 'away' && this.hasAttribute('bucket');
+    const said = silent ? text.noNewPictures : text.liveState(this.current, this.delay_ms());
     if (this.stateLabel.textContent !== said) this.stateLabel.textContent = said;
     this.stateLabel.dataset['kind'] = this.current.kind;
     this.root.querySelector('.bar')?.classList.toggle('live', this.current.kind === 'live');

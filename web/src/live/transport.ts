@@ -1,10 +1,16 @@
 import type { LiveError } from './live_error';
 
-export type TransportKind = 'webrtc' | 'hls';
+/** `bucket`: HLS of what the recorder puts into a bucket while it is asked to. */
+export type TransportKind = 'webrtc' | 'hls' | 'bucket';
+
+/** What there is to tell before the first picture. `camera_away`: the recorder answers, and has no picture. */
+export type Waiting = 'asking' | 'camera_away' | 'recorder_away';
 
 export interface TransportEvents {
   /** The first picture is in `video`. Once. */
   onPicture(): void;
+  /** Of `bucket` alone. */
+  onWaiting?(waiting: Waiting): void;
   /** Pictures stopped coming though the connection stands, or come again. */
   onStall(stalled: boolean): void;
   /** It is over: stop() it. Once, and not after stop(). */

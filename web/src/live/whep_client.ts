@@ -21,7 +21,8 @@ export function iceServers(link: string | null): RTCIceServer[] {
   return servers;
 }
 
-async function failure(response: Response): Promise<LiveError> {
+/** What a server's refusal means. */
+export async function failure(response: Response): Promise<LiveError> {
   let message = `${response.status} ${response.statusText}`.trim();
   try {
     const problem = (await response.json()) as { detail?: unknown; title?: unknown } | null;

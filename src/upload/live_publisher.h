@@ -1,0 +1,102 @@
+// Live pictures through the bucket: looks who wishes to watch (store/wishes.h), and puts what the cameras send there
+// for as long as somebody does. Nobody can reach this machine, and this machine asks for nothing else.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "net/pacer.h"
+#include "net/send_gate.h"
+#include "store/wishes.h"
+#include "upload/live_session.h"
+
+namespace miharu::upload {
+
+struct LiveOptions {
+  s3::Bucket bucket;
+  s3::Credentials credentials;
+  net::HttpClientOptions http;   // without pacer and gate
+  std::string relay;             // whose wishes, and whose folder
+  uint64_t bits_per_second = 0;  // of all live pictures together; 0: what the line gives
+  std::chrono::milliseconds at_rest{10'000};
+  std::chrono::milliseconds awake{2'000};      // since somebody watched
+  std::chrono::milliseconds stays_awake{600'000};
+};
+
+// What it works with. All must outlive it.
+struct LiveEnvironment {
+  net::EventLoop& loop;   // everything happens on its thread
+  net::Pacer& pacer;      // of the whole line
+  net::SendGate& gate;    // of what can wait
+  const record::Recordings& recordings;
+  const base::Clock& clock;
+  std::function<bool(const std::string& camera)> has;  // any thread
+};
+
+struct LiveStatus {
+  uint64_t sessions = 0;  // being watched now
+  uint64_t looks = 0;     // at the wishes
+  uint64_t unchanged = 0;  // of those
+  LiveTotals totals;
+};
+
+// Made, started and stopped on the main thread.
+class LivePublisher {
+ public:
+  // More cameras than this are not watched at once; those wished for first are.
+  static constexpr size_t kMostSessions = 16;
+  // A wish that reaches further is none: whoever watches asks again and again.
+  static constexpr std::chrono::minutes kFarthestWish{10};
+  // A line that is gone for so long ends what cannot be known to be wished any more.
+  static constexpr base::seconds kBlind{10};
+
+  LivePublisher(LiveOptions options, const LiveEnvironment& environment);
+  ~LivePublisher();
+
+  void start();
+  void stop();
+  // Any thread, cheap while nobody watches: the recording of `camera` has a new part.
+  void changed(const std::string& camera);
+  [[nodiscard]] LiveStatus status() const;  // any thread
+
+ private:
+  void look();
+  void looked(const base::Result<net::HttpReply>& reply);
+  void apply(bool certain);
+  void look_after(base::nanoseconds time);
+  void begin(const store::Wish& wish);
+  void end(const std::string& camera);
+  void note_clock(const net::HttpReply& reply);
+  void set_gate();
+  [[nodiscard]] base::UtcTime store_time() const;
+
+  LiveOptions options_;
+  LiveEnvironment environment_;
+  s3::RequestMaker requests_;
+  net::Pacer pacer_;
+
+  // On the loop's thread.
+  LiveShared shared_;
+  std::unique_ptr<net::HttpClient> asker_;
+  std::vector<std::unique_ptr<net::HttpClient>> clients_;  // free ones, kept warm
+  std::map<std::string, std::unique_ptr<LiveSession>> sessions_;  // by camera
+  std::vector<std::unique_ptr<LiveSession>> ending_;
+  std::vector<store::Wish> wishes_;
+  std::string etag_;
+  base::nanoseconds difference_{};  // the store's clock minus ours
+  base::SteadyTime looked_at_{};
+  std::optional<base::SteadyTime> watched_at_;
+  boost::asio::steady_timer timer_;
+
+  bool started_ = false;  // main thread
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  mutable std::mutex mutex_;
+  LiveStatus status_;               // guarded by mutex_
+  std::set<std::string, std::less<>> watched_;  // likewise: cameras with a session
+};
+
+}  // namespace miharu::upload

@@ -1,0 +1,265 @@
+"""Live through the bucket, on a real S3 server: `miharu run` uploads while somebody asks `miharu serve` for it, and not else."""
+import contextlib
+import json
+import threading
+import time
+import urllib.error
+import urllib.request
+
+import pytest
+
+import bucket
+from bucket import Store, refused
+from faulty_proxy import FaultyProxy
+from frame_number import seconds_of
+from harness import DONE, Miharu, assert_joined, demo_url, frame_numbers, machine_is_busy, miharu, wait_until
+from test_serve import get, serve
+
+FPS = 12
+# A wish holds 22 s, the recorder looks each 2 s, and a piece may be on its way.
+MOST_AFTER_THE_LAST = 30
+
+
+def keys_of(store, keys):
+    return {**store.environment(keys), "AWS_ENDPOINT_URL": store.endpoint, "AWS_REGION": "us-east-1"}
+
+
+def post(url, headers=None):
+    """(status, JSON)"""
+    request = urllib.request.Request(url, method="POST", headers=headers or {})
+    try:
+        with urllib.request.urlopen(request, timeout=20) as response:
+            return response.status, json.loads(response.read())
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, json.loads(error.read())
+
+
+class Viewer:
+    """Asks each ten seconds, as the page does, until it is told to stop."""
+
+    def __init__(self, address, token, camera="front"):
+        self.address, self.token, self.camera = address, token, camera
+        self.ended = threading.Event()
+        self.last = None
+        self.playlist = self.ask()
+        self.thread = threading.Thread(target=self.repeat)
+        self.thread.start()
+
+    def ask(self):
+        self.last = time.time()
+        status, answer = post(f"{self.address}/api/v1/cameras/{self.camera}/live", {"Authorization": f"Bearer {self.token}"})
+        assert status == 200, answer
+        assert answer["again_ms"] == 10_000
+        return f"{self.address}/t/{self.token}/{answer['playlist']}"
+
+    def repeat(self):
+        while not self.ended.wait(10):
+            assert self.ask() == self.playlist
+
+    def text(self):
+        status, text = get(self.playlist)
+        return text.decode() if status == 200 else ""
+
+    def wait_for_pictures(self, seconds):
+        return wait_until(lambda: "#EXTINF" in self.text() and self.text(), seconds, "the playlist has pictures")
+
+    def stop(self):
+        self.ended.set()
+        self.thread.join()
+        return self.last
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+
+class Place:
+    """A bucket, a recorder behind a proxy that counts, and one who serves."""
+
+    def __init__(self, store, proxy, relay, address, token, start_serve):
+        self.store, self.proxy, self.relay, self.address, self.token = store, proxy, relay, address, token
+        self.start_serve = start_serve
+
+    def looks(self):
+        return [each for each in self.proxy.requests() if "/control/" in each["target"] and each["kind"] == "get"]
+
+    def uploaded(self):
+        return [key for key in self.store.keys("r1/live/") if "/test/" not in key]
+
+    def last_put(self):
+        found = self.store.client().list_objects_v2(Bucket=self.store.bucket, Prefix=self.store.prefix + "r1/live/")
+        return max((each["LastModified"].timestamp() for each in found.get("Contents", [])), default=0)
+
+
+def make_relay(folder, store, proxy, **more):
+    return Miharu(folder, {"front": demo_url(FPS), "yard": demo_url(FPS, audio=False)}, segment="5s",
+                  more=store.config(endpoint=proxy.endpoint, **more), env={"HOME": str(folder), **store.environment()})
+
+
+@pytest.fixture(scope="module", name="place")
+def everything(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("live")
+    with contextlib.ExitStack() as stack:
+        store = stack.enter_context(Store(tmp_path_factory.mktemp("store")))
+        proxy = stack.enter_context(FaultyProxy(store.port))
+        relay = stack.enter_context(make_relay(folder, store, proxy))
+        key = folder / "serve.key"
+        done = miharu("token", "create", "front", "yard", "--rights", "live,playback", "--store", store.url,
+                      env={"MIHARU_TOKEN_KEY_FILE": str(key), **keys_of(store, bucket.ROOT_KEYS)})
+        assert done.returncode == DONE, done.stderr
+        wait_until(lambda: len(store.keys("r1/rec/front/")) and len(store.keys("r1/rec/yard/")), 40, "objects are in the bucket")
+
+        def start_serve(name):
+            (folder / name).mkdir()
+            return serve(store.url, folder / name, key, keys_of(store, bucket.READER_KEYS))
+        address = stack.enter_context(start_serve("serve"))
+        yield Place(store, proxy, relay, address, done.stdout.strip(), start_serve)
+
+
+def test_nothing_is_uploaded_while_nobody_watches(place):
+    place.looks()
+    wait_until(lambda: len(place.uploaded()) == 0 and place.relay.camera("front")["state"] == "recording", 20, "it records")
+    # What there is not is asked for each ten seconds; what did not change is not sent again.
+    place.store.client().put_object(Bucket=place.store.bucket, Key=place.store.prefix + "control/r1/wanted.json", Body=b"{}")
+    seen = []
+    wait_until(lambda: seen.extend(place.looks()) or [each["status"] for each in seen[-2:]] == [304, 304], 45, "304")
+    moments = [each["at"] for each in seen]
+    gaps = [after - before for before, after in zip(moments, moments[1:])]
+    assert min(gaps) > 8, gaps
+    assert not place.uploaded()
+
+
+def test_who_watches_gets_what_the_camera_sends(place):
+    with Viewer(place.address, place.token) as viewer:
+        text = viewer.wait_for_pictures(20)
+        assert text.startswith("#EXTM3U") and "#EXT-X-MAP:URI=\"init_" in text and "ENDLIST" not in text
+        began = time.time()
+        # Another program plays it: each picture, and none twice.
+        numbers = frame_numbers(viewer.playlist, options=["-live_start_index", "0", "-t", "12"], quiet=False)
+        assert len(numbers) > 8 * FPS
+        assert_joined(numbers)
+        # It was of now, and not of what is in the recording.
+        age = time.time() - seconds_of(numbers[-1], FPS)
+        assert age < 10 or machine_is_busy(), age
+        assert seconds_of(numbers[-1], FPS) > began
+        # The other camera is not asked for.
+        assert all(key.startswith("r1/live/front/") for key in place.uploaded())
+        # Parts are kept by who reads them, the playlist is not; nothing is listed for it.
+        piece = text.strip().splitlines()[-1]
+        with urllib.request.urlopen(viewer.playlist.replace("live.m3u8", piece), timeout=20) as response:
+            assert "immutable" in response.headers["Cache-Control"] and response.headers["Content-Type"] == "video/mp4"
+        with urllib.request.urlopen(viewer.playlist, timeout=20) as response:
+            assert response.headers["Cache-Control"] == "no-cache"
+        assert not [each for each in place.proxy.requests() if each["kind"] == "list"]
+    last = viewer.last
+    wait_until(lambda: "#EXT-X-ENDLIST" in viewer.text(), MOST_AFTER_THE_LAST + 5, "the playlist ends")
+    ended = time.time()
+    count = len(place.uploaded())
+    # The recorder still looks often, and uploads nothing more.
+    seen = place.looks()
+    wait_until(lambda: seen.extend(place.looks()) or len(seen) >= 3, 10, "it looks")
+    assert len(place.uploaded()) == count
+    assert place.last_put() - last <= MOST_AFTER_THE_LAST, (place.last_put() - last, ended - last)
+
+
+def test_two_viewers_at_two_servers_and_one_stops(place):
+    with place.start_serve("serve-2") as other:
+        with Viewer(place.address, place.token) as first:
+            first.wait_for_pictures(20)
+            with Viewer(other, place.token) as second:
+                # The same pictures, wherever one asks.
+                assert second.playlist.split("/media/")[1] == first.playlist.split("/media/")[1]
+                assert second.text()
+            stopped = time.time()
+            # The one that stopped would have ended it by now.
+            wait_until(lambda: time.time() > stopped + 26, 30, "time passes")
+            text = first.text()
+            assert "ENDLIST" not in text
+            number = int(text.split("MEDIA-SEQUENCE:")[1].splitlines()[0])
+            wait_until(lambda: int(first.text().split("MEDIA-SEQUENCE:")[1].splitlines()[0]) > number, 10, "it goes on")
+
+
+def test_a_recorder_that_is_killed_goes_on_in_the_same_playlist(place):
+    with Viewer(place.address, place.token, "yard") as viewer:
+        before = viewer.wait_for_pictures(20)
+        place.relay.kill()
+        place.relay.start()
+
+        def newer():
+            text = viewer.text()
+            return text and "init_" in text and text.split("init_")[-1].split(".")[0] != before.split("init_")[-1].split(".")[0]
+        wait_until(newer, 20, "pictures of the new run")
+        number = [int(text.split("MEDIA-SEQUENCE:")[1].splitlines()[0]) for text in (before, viewer.text())]
+        assert number[1] > number[0]
+        numbers = frame_numbers(viewer.playlist, options=["-live_start_index", "0", "-t", "4"], quiet=False)
+        assert_joined(numbers)
+
+
+def test_rights(place):
+    url = f"{place.address}/api/v1/cameras/front/live"
+    assert post(url)[0] == 401
+
+    def token(*arguments):
+        done = miharu("token", "create", *arguments, "--store", place.store.url,
+                      env={"MIHARU_TOKEN_KEY_FILE": str(place.relay.folder / "serve.key"), **keys_of(place.store, bucket.ROOT_KEYS)})
+        assert done.returncode == DONE, done.stderr
+        return done.stdout.strip()
+    # Recordings alone, and another camera alone.
+    for other in (token("front", "--rights", "playback"), token("yard", "--rights", "live")):
+        assert post(url, {"Authorization": f"Bearer {other}"})[0] == 403
+    viewer = Viewer(place.address, place.token)
+    with viewer:
+        viewer.wait_for_pictures(20)
+        theirs = viewer.playlist.replace(f"/t/{place.token}/", f"/t/{token('front', '--rights', 'playback')}/")
+        assert get(theirs)[0] == 403
+        assert get(viewer.playlist.replace(f"/t/{place.token}/", "/"))[0] == 401
+    status, told = post(f"{place.address}/api/v1/cameras/nobody/live", {"Authorization": f"Bearer {token('*', '--rights', 'live')}"})
+    assert status == 404, told
+    # Whose key may not write wishes says what it needs.
+    place.store.client().put_bucket_policy(Bucket=place.store.bucket, Policy=without_wishes(place.store))
+    try:
+        # The wish before it is fresh for a while, and needs no writing.
+        wait_until(lambda: post(url, {"Authorization": f"Bearer {place.token}"})[0] == 503, 30, "it is refused")
+        status, told = post(url, {"Authorization": f"Bearer {place.token}"})
+        assert status == 503 and "s3:PutObject of control/*/wanted.json" in told["detail"], told
+    finally:
+        place.store.client().put_bucket_policy(Bucket=place.store.bucket,
+                                               Policy=bucket.policy(place.store.bucket, place.store.prefix, place.store.relay))
+
+
+def without_wishes(store):
+    whole = json.loads(bucket.policy(store.bucket, store.prefix, store.relay))
+    whole["Statement"] = [each for each in whole["Statement"]
+                          if not (each["Principal"]["AWS"] == [bucket.READER_KEYS[0]] and "s3:PutObject" in each["Action"])]
+    return json.dumps(whole)
+
+
+def test_the_recorders_key_is_good_for_nothing_else(place):
+    mine = place.store.client(bucket.RELAY_KEYS)
+    name, prefix = place.store.bucket, place.store.prefix
+    some = place.uploaded()[0]
+    for call in (lambda: mine.get_object(Bucket=name, Key=prefix + some),
+                 lambda: mine.list_objects_v2(Bucket=name, Prefix=prefix + "r1/live/"),
+                 lambda: mine.delete_object(Bucket=name, Key=prefix + some),
+                 lambda: mine.put_object(Bucket=name, Key=prefix + "control/r1/wanted.json", Body=b"{}"),
+                 lambda: mine.get_object(Bucket=name, Key=prefix + "control/r2/wanted.json"),
+                 lambda: mine.put_object(Bucket=name, Key=prefix + "r2/live/front/s1/live.m3u8", Body=b"")):
+        assert refused(call) == "AccessDenied"
+    # And the server's: wishes alone.
+    served = place.store.client(bucket.READER_KEYS)
+    for key in ("r1/live/front/s1/live.m3u8", "control/r1/other.json", "auth/users.json"):
+        assert refused(lambda key=key: served.put_object(Bucket=name, Key=prefix + key, Body=b"{}")) == "AccessDenied"
+
+
+def test_live_may_be_switched_off(tmp_path, place):
+    folder = tmp_path / "off"
+    folder.mkdir()
+    with FaultyProxy(place.store.port) as proxy, \
+            Miharu(folder, {"front": demo_url(FPS)}, segment="5s", env={"HOME": str(folder), **place.store.environment()},
+                   more=place.store.config(endpoint=proxy.endpoint, relay="r1") + "live = false\n") as server:
+        server.wait_for_objects("front", 3, 40)
+        looks = [each for each in proxy.requests() if "/control/" in each["target"]]
+        assert len(looks) <= 2, looks  # to compare the clocks

@@ -1,0 +1,251 @@
+"""What is done to a bucket by people: `prune` and `delete` with the administrator's key, `ls`, `verify` and `export` with a reader's.
+On a real S3 server that keeps versions, looked at by boto3."""
+import json
+import sqlite3
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from bucket import READER_KEYS, RELAY_KEYS, ROOT_KEYS, Store
+from harness import CALLED_WRONGLY, COULD_NOT, DONE, FOUND_WRONG, Miharu, demo_url, frame_numbers, miharu, packets, verify, wait_until
+
+
+@pytest.fixture(scope="module", name="recorded")
+def recording(tmp_path_factory):
+    """A recorder's folder with some objects of two cameras; it runs no more."""
+    with Miharu(tmp_path_factory.mktemp("recorded"), {"front": demo_url(), "yard": demo_url(fps=6, audio=False)}, segment="5s") as server:
+        server.wait_for_objects("front", 4, 60)
+        server.wait_for_objects("yard", 4, 60)
+    return server
+
+
+@pytest.fixture(name="store")
+def s3_server(tmp_path):
+    with Store(tmp_path / "server") as running:
+        running.client().put_bucket_versioning(Bucket=running.bucket, VersioningConfiguration={"Status": "Enabled"})
+        yield running
+
+
+def env(store, keys):
+    return {**store.environment(keys), "AWS_ENDPOINT_URL": store.endpoint, "AWS_REGION": "us-east-1"}
+
+
+def put(store, key, body=b"x"):
+    store.client().put_object(Bucket=store.bucket, Key=store.prefix + key, Body=body)
+
+
+def versions(store, below=""):
+    """{key: number of versions, delete markers among them}."""
+    count = {}
+    for page in store.client().get_paginator("list_object_versions").paginate(Bucket=store.bucket, Prefix=store.prefix + below):
+        for each in page.get("Versions", []) + page.get("DeleteMarkers", []):
+            name = each["Key"][len(store.prefix):]
+            count[name] = count.get(name, 0) + 1
+    return count
+
+
+def upload(store, recorded, relay="r1", camera="front"):
+    """Gives the keys."""
+    keys = []
+    for item in recorded.objects(camera):
+        keys.append(f"{relay}/{item.path.relative_to(recorded.store)}")
+        store.client().upload_file(str(item.path), store.bucket, store.prefix + keys[-1])
+    return keys
+
+
+def aged(item, ago, relay="r1", camera="front"):
+    """The key that the object would have if it had been recorded so long ago."""
+    start = datetime.now(timezone.utc) - ago
+    stamp = start.strftime("%Y%m%dT%H%M%S.") + f"{start.microsecond // 1000:03}Z"
+    return f"{relay}/rec/{camera}/{start:%Y/%m/%d/%H}/{stamp}_{item.path.name.split('_', 1)[1]}"
+
+
+def prune(store, *arguments, keys=ROOT_KEYS, url=None):
+    done = miharu("prune", "--store", url or store.url, "--json", *arguments, env=env(store, keys))
+    return done.returncode, [json.loads(line) for line in done.stdout.splitlines()], done.stderr
+
+
+def test_prune_takes_all_versions_of_what_is_too_old(store, recorded):
+    items = recorded.objects("front")
+    old = [aged(items[n % 4], timedelta(days=40, minutes=n)) for n in range(1100)]
+    old[2] = aged(items[2], timedelta(days=30, seconds=60))
+    at_the_border = [aged(items[0], timedelta(days=30, minutes=-15)), aged(items[1], timedelta(hours=1))]
+    kept_longer = aged(items[0], timedelta(days=40), camera="gate")
+    second = aged(items[0], timedelta(days=31), relay="r2")
+    other = ["r1/rec/front/2020/01/01/00/notes.txt", "app/index.html", "auth/users.json", "control/r1/wanted.json"]
+    # Quicker than 1100 requests: the server takes files for objects.
+    for key in old:
+        path = store.folder / "data" / store.bucket / (store.prefix + key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+    for key in [*at_the_border, kept_longer, second, *other]:
+        put(store, key)
+    put(store, old[0], b"again")  # a second version
+    store.client().delete_object(Bucket=store.bucket, Key=store.prefix + old[1])  # and a marker over another one
+    before = versions(store)
+    assert before[old[0]] == 2 and before[old[1]] == 2
+
+    status, lines, errors = prune(store, "--keep", "30d", "--keep", "gate=90d", "--dry-run")
+    assert status == DONE, errors
+    assert lines[-1] == {"type": "summary", "objects": 1100, "versions": 1103, "bytes": lines[-1]["bytes"], "unreadable": 1, "dry_run": True}
+    assert versions(store) == before
+
+    status, lines, errors = prune(store, "--keep", "30d", "--keep", "gate=90d")
+    assert status == DONE, errors
+    assert lines[-1]["objects"] == 1100 and lines[-1]["versions"] == 1103
+    by_camera = {(line["relay"], line.get("camera")): line["objects"] for line in lines[:-1]}
+    assert by_camera == {("r1", "front"): 1099, ("r2", "front"): 1}
+    assert set(versions(store)) == {*at_the_border, kept_longer, *other}
+    assert prune(store, "--keep", "30d")[1][-1]["objects"] == 1  # the gate's
+    assert versions(store)["r1/rec/front/2020/01/01/00/notes.txt"] == 1
+
+
+def test_prune_says_what_it_needs(store, recorded, folder):
+    item = recorded.objects("front")[0]
+    put(store, aged(item, timedelta(days=40)))
+    for arguments, told in (((), "--keep 30d"), (("--keep", "30"), "CAMERA=90d"), (("--keep", "a b=3d"), "--keep"), (("--keep", "0d"), "--keep")):
+        status, _, errors = prune(store, *arguments)
+        assert status == CALLED_WRONGLY and told in errors, arguments
+    status, _, errors = prune(store, "--keep", "30d", url=str(folder))
+    assert status == CALLED_WRONGLY and "s3://" in errors
+    status, _, errors = prune(store, "--keep", "30d", keys=READER_KEYS)
+    assert status == COULD_NOT and "AccessDenied" in errors
+    assert len(versions(store)) == 1
+    # The bucket and the times of the configuration, and never the recorder's own key.
+    (folder / "keys").write_text("aws_access_key_id = nobody\naws_secret_access_key = nothing\n", encoding="utf-8")
+    (folder / "keys").chmod(0o600)
+    (folder / "m.toml").write_text(store.config(keep="60d", credentials_file=folder / "keys")
+                                   + '[[camera]]\nname = "front"\nurl = "demo:"\ncloud_keep = "30d"\n', encoding="utf-8")
+    done = miharu("prune", "--config", folder / "m.toml", env=store.environment(ROOT_KEYS))
+    assert done.returncode == DONE and "1 objects in 1 versions" in done.stdout, done.stderr
+    assert not versions(store)
+
+
+def test_ls_verify_and_export_read_a_bucket(store, recorded, folder):
+    keys = upload(store, recorded)
+    upload(store, recorded, relay="r2", camera="yard")
+    reader = env(store, READER_KEYS)
+    items = recorded.objects("front")
+
+    def ls(*arguments):
+        done = miharu("ls", *arguments, "--store", store.url, "--json", data=folder, env=reader)
+        return done.returncode, [json.loads(line) for line in done.stdout.splitlines()], done.stderr
+
+    status, lines, errors = ls("front")
+    assert status == DONE, errors
+    spans = [line for line in lines if line["type"] == "span"]
+    assert {span["where"] for span in spans} == {"uploaded"}
+    assert sum(span["bytes"] for span in spans) == sum(item.path.stat().st_size for item in items)
+    status, _, errors = ls("nobody")
+    assert status == COULD_NOT and "front" in errors and "yard" in errors and store.url in errors
+
+    def check(*arguments):
+        done = miharu("verify", *arguments, "--store", store.url, "--json", data=folder, env=reader)
+        return done.returncode, [json.loads(line) for line in done.stdout.splitlines()], done.stderr
+
+    status, lines, errors = check()
+    local = verify(recorded.data)
+    assert status == DONE and {**local} == lines[-1], errors
+    status, _, errors = check("--repair")
+    assert status == CALLED_WRONGLY and "never changed" in errors
+    # One byte of one, and one that is missing.
+    body = bytearray(store.get(keys[0]))
+    body[len(body) // 2] ^= 1
+    put(store, keys[0], bytes(body))
+    store.client().delete_object(Bucket=store.bucket, Key=store.prefix + keys[2])
+    status, lines, _ = check("front")
+    assert status == FOUND_WRONG
+    assert {line["key"] for line in lines[:-1]} == {keys[0], keys[3]}
+    assert any("missing" in line["text"] for line in lines) and any("checksum" in line["text"] for line in lines)
+
+    # From the second half of the second object; what is read of it is counted at the server.
+    put(store, keys[0], items[0].path.read_bytes())
+    store.client().upload_file(str(items[2].path), store.bucket, store.prefix + keys[2])
+    start, end = items[1].start_ms + 2500, items[2].start_ms + 1500
+    for where, out in ((recorded.store, "local.mp4"), (store.url, "cloud.mp4")):
+        done = miharu("export", "front", "--from", start, "--to", end, "-o", folder / out, "--store", where, env=reader)
+        assert done.returncode == DONE, done.stderr
+    assert (folder / "local.mp4").read_bytes() == (folder / "cloud.mp4").read_bytes()
+    shown = [pts for pts, _, _ in packets(folder / "cloud.mp4")[0] if pts >= 0]
+    assert abs(len(shown) - (end - start) * 12 / 1000) <= 1
+    assert [path.name for path in folder.iterdir() if path.suffix == ".part"] == []
+
+
+def test_an_object_fetched_by_hand_plays_on_its_own(store, recorded, folder):
+    key = upload(store, recorded)[1]
+    store.client(READER_KEYS).download_file(store.bucket, store.prefix + key, str(folder / "object.mp4"))
+    numbers = frame_numbers(folder / "object.mp4")
+    assert numbers == frame_numbers(recorded.objects("front")[1].path) and len(numbers) > 12
+
+
+def delete(store, folder, *arguments, camera="front", keys=ROOT_KEYS, stdin=""):
+    return miharu("delete", camera, *arguments, "--config", folder / "miharu.toml", data=folder / "data", env=store.environment(keys),
+                  stdin=stdin)
+
+
+def test_delete_takes_an_interval_out_of_both_places_for_good(store, folder):
+    with Miharu(folder, {"front": demo_url()}, segment="5s", more=store.config(), env=store.environment(RELAY_KEYS)) as server:
+        server.wait_for_objects("front", 4, 60)
+        wait_until(lambda: len(store.keys("r1/rec/")) >= 4, 30, "four objects are uploaded")
+        done = delete(store, folder, "--from", "-1h", "--to", "now", "--yes")
+        assert done.returncode == COULD_NOT and "miharu is recording to this store" in done.stderr
+    items = server.objects("front")
+    wanted = items[1]
+    put(store, f"r1/{wanted.path.relative_to(server.store)}", wanted.path.read_bytes())  # a second version
+    put(store, "r1/live/front/1/part1.mp4")
+    put(store, "r1/live/yard/1/part1.mp4")
+    # A machine that was replaced had the same camera.
+    put(store, f"r0/{wanted.path.relative_to(server.store)}")
+    others = {key for key in versions(store) if wanted.path.name not in key and "/live/front/" not in key}
+    interval = ("--from", wanted.start_ms + 1000, "--to", wanted.start_ms + 2000)
+
+    done = delete(store, folder, *interval, "--dry-run")
+    assert done.returncode == DONE and "1 objects" in done.stdout and wanted.path.exists()
+    done = delete(store, folder, *interval, stdin="no\n")
+    assert done.returncode == COULD_NOT and "cannot be undone" in done.stderr and wanted.path.exists()
+    done = delete(store, folder, *interval, "--yes", keys=READER_KEYS)
+    assert done.returncode == COULD_NOT and wanted.path.exists()
+
+    done = delete(store, folder, *interval, "--reason", "a neighbour asked", stdin="yes\n")
+    assert done.returncode == DONE, done.stderr
+    assert not wanted.path.exists()
+    left = versions(store)
+    audit = {key for key in left if key.startswith("auth/audit/")}
+    assert set(left) - audit == others
+    line = json.loads((folder / "data/audit.log").read_text(encoding="utf-8").splitlines()[-1])
+    assert line["reason"] == "a neighbour asked" and line["camera"] == "front" and line["by"] and line["local_objects"] == 1
+    assert line["bucket_versions"] == 4
+    assert json.loads(store.get(max(audit))) == line
+
+    # The recorder knows why there is a gap, counts nothing as lost, and uploads nothing of it again; not even without its database.
+    done = delete(store, folder, *interval, "--yes")
+    assert done.returncode == COULD_NOT and "nothing of camera front is there" in done.stderr
+    with sqlite3.connect(folder / "data/miharu.db") as database:
+        assert database.execute("SELECT count(*) FROM uploads_gone").fetchone() == (0,)
+        assert database.execute("SELECT count(*) FROM uploads WHERE start_ms = ?", (wanted.start_ms,)).fetchone() == (0,)
+    for lose in (False, True):
+        if lose:
+            for name in ("miharu.db", "miharu.db-wal", "miharu.db-shm"):
+                (folder / "data" / name).unlink(missing_ok=True)
+            server.password = None
+        with server.start():
+            count = len(store.keys("r1/rec/"))
+            wait_until(lambda count=count: len(store.keys("r1/rec/")) >= count + 2, 60, "more is uploaded")
+            if not lose:
+                gaps = [gap for gap in server.timeline("front")["gaps"] if gap["reason"] == "operator" and "deleted by" in gap["text"]]
+                assert len(gaps) == 1 and "a neighbour asked" in gaps[0]["text"]
+        assert not [key for key in store.keys() if wanted.path.name in key]
+    status = miharu("verify", data=folder / "data")
+    assert status.returncode == FOUND_WRONG and "are missing" in status.stdout  # which it says of what was deleted
+
+
+def test_delete_in_one_place(store, recorded, folder):
+    upload(store, recorded)
+    (folder / "miharu.toml").write_text(store.config(), encoding="utf-8")
+    item = recorded.objects("front")[0]
+    interval = ("--from", item.start_ms, "--to", item.start_ms + 1)
+    done = delete(store, folder, *interval, "--yes", "--only", "bucket", "--json")
+    assert done.returncode == DONE, done.stderr
+    told = json.loads(done.stdout)
+    assert (told["bucket_versions"], told["local_objects"]) == (1, 0) and item.path.exists()
+    assert len(store.keys("r1/rec/")) == len(recorded.objects("front")) - 1

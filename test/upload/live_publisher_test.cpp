@@ -1,0 +1,356 @@
+#include "upload/live_publisher.h"
+
+#include <atomic>
+#include <condition_variable>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "net/http_server.h"
+#include "support/recording.h"
+
+namespace miharu::upload {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+
+// Shows the time of the recording; the store's is another one. Thread-safe.
+class RecordingClock final : public base::Clock {
+ public:
+  base::UtcTime utc() const override { return test::kRecordingStart + base::milliseconds(ms.load()); }
+  base::SteadyTime steady() const override { return base::system_clock().steady(); }
+  bool synchronised() const override { return true; }
+  std::atomic<int64_t> ms{0};
+};
+
+// One bucket: the wishes, and what is put. Conditions are heeded.
+class FakeBucket {
+ public:
+  FakeBucket() {
+    loop_.start();
+    net::HttpServerOptions options;
+    options.listen = "127.0.0.1:0";
+    options.limits.body_bytes = 64 << 20;
+    server_ = std::make_unique<net::HttpServer>(
+        loop_, options,
+        [this](const net::HttpRequest& request, const std::shared_ptr<net::HttpExchange>& exchange) {
+          exchange->respond(answer(request));
+        });
+    EXPECT_TRUE(server_->start());
+  }
+  ~FakeBucket() { server_->stop(); }
+
+  [[nodiscard]] s3::Bucket bucket() const {
+    return s3::make_bucket("s3://footage/home", "http://127.0.0.1:" + std::to_string(server_->port()), "").value();
+  }
+  void wish(const std::vector<store::Wish>& wishes) { set_wishes(store::format_wishes(wishes)); }
+  void set_wishes(const std::optional<std::string>& text) {
+    const std::lock_guard lock(mutex_);
+    wishes_ = text;
+    etag_ += 1;
+  }
+  std::map<std::string, std::string> objects() {
+    const std::lock_guard lock(mutex_);
+    return objects_;
+  }
+  std::string get(const std::string& key) {
+    const std::lock_guard lock(mutex_);
+    const auto found = objects_.find(key);
+    return found == objects_.end() ? "" : found->second;
+  }
+  size_t puts() {
+    const std::lock_guard lock(mutex_);
+    return puts_;
+  }
+  // `holds` is asked with the mutex held, after each request.
+  bool wait(const std::function<bool()>& holds) {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, std::chrono::seconds(30), holds);
+  }
+  // Until the playlist says so.
+  bool wait_for(const std::string& playlist, const std::string& text) {
+    return wait([&] { return objects_[playlist].find(text) != std::string::npos; });
+  }
+
+  std::atomic<unsigned> refuse{0};  // the status that pieces get
+  std::atomic<size_t> looks{0};
+  std::atomic<size_t> unchanged{0};
+
+ private:
+  static net::HttpResponse error(unsigned status, const std::string& code) {
+    return {status, {{"Content-Type", "application/xml"}}, "<Error><Code>" + code + "</Code></Error>"};
+  }
+  net::HttpResponse answer(const net::HttpRequest& request) {
+    const std::lock_guard lock(mutex_);
+    net::HttpResponse response = decide(request);
+    changed_.notify_all();
+    return response;
+  }
+  net::HttpResponse decide(const net::HttpRequest& request) {
+    if (request.method == "GET") {
+      EXPECT_EQ(request.path, "/footage/home/control/r1/wanted.json");
+      ++looks;
+      if (!wishes_) return error(404, "NoSuchKey");
+      const std::string etag = "\"" + std::to_string(etag_) + "\"";
+      if (request.header("if-none-match") == etag) {
+        ++unchanged;
+        return {304, {{"ETag", etag}}, {}};
+      }
+      return {200, {{"ETag", etag}}, *wishes_};
+    }
+    EXPECT_EQ(request.method, "PUT");
+    EXPECT_EQ(request.header("x-amz-content-sha256"), s3::sha256_hex(base::as_bytes(request.body)));
+    const std::string key = request.path.substr(std::string("/footage/home/").size());
+    ++puts_;
+    if (getenv("DBG")) fprintf(stderr, "PUT %s\n", key.c_str());
+    const bool playlist = key.ends_with("/live.m3u8");
+    // Playlists alone may be overwritten.
+    EXPECT_EQ(request.header("if-none-match"), playlist ? "" : "*") << key;
+    EXPECT_EQ(request.header("cache-control"), playlist ? "no-cache" : "private, max-age=86400, immutable");
+    if (refuse != 0 && key.find("/init_") == std::string::npos && !playlist) return error(refuse, "SlowDown");
+    if (!playlist && objects_.contains(key)) return error(412, "PreconditionFailed");
+    objects_[key] = request.body;
+    return {200, {}, {}};
+  }
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::optional<std::string> wishes_ = "{}";
+  int etag_ = 0;
+  std::map<std::string, std::string> objects_;
+  size_t puts_ = 0;
+  net::EventLoop loop_{"fake-bucket"};
+  std::unique_ptr<net::HttpServer> server_;
+};
+
+base::UtcTime from_now(base::nanoseconds time) {
+  return std::chrono::floor<base::milliseconds>(base::system_clock().utc() + time);
+}
+
+class LivePublisherTest : public testing::Test {
+ protected:
+  LivePublisherTest() { loop_.start(); }
+  ~LivePublisherTest() override {
+    publisher_.reset();
+    loop_.stop();
+  }
+  void start(const std::string& has = "front") {
+    LiveOptions options;
+    options.bucket = store_.bucket();
+    options.credentials = {"key", base::Secret("secret"), ""};
+    options.relay = "r1";
+    options.at_rest = std::chrono::milliseconds(60);
+    options.awake = std::chrono::milliseconds(20);
+    publisher_ = std::make_unique<LivePublisher>(
+        std::move(options), LiveEnvironment{loop_, pacer_, gate_, recorded_.index, clock_,
+                                            [has](const std::string& camera) { return camera == has; }});
+    publisher_->start();
+  }
+  void record(base::nanoseconds time) {
+    recorded_.camera().record(time);
+    clock_.ms += std::chrono::duration_cast<base::milliseconds>(time).count();
+    publisher_->changed("front");
+  }
+  void begin() { recorded_.camera().begin_run(); }
+  // Names of a playlist, pieces without the initialization part.
+  static std::vector<std::string> names(const std::string& playlist) {
+    std::vector<std::string> all;
+    for (size_t at = 0; at < playlist.size();) {
+      const size_t end = playlist.find('\n', at);
+      if (playlist[at] != '#') all.push_back(playlist.substr(at, end - at));
+      at = end + 1;
+    }
+    return all;
+  }
+  bool gate_is_open() {
+    bool open = false;
+    loop_.run_and_wait([&] { open = gate_.is_open(); });
+    return open;
+  }
+  void wait_for_open_gate() {
+    for (int i = 0; i < 3000 && !gate_is_open(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    EXPECT_TRUE(gate_is_open());
+  }
+  bool gate_is_narrow() {
+    bool narrow = false;
+    loop_.run_and_wait([&] { narrow = gate_.is_narrow(); });
+    return narrow;
+  }
+
+  test::RecordedStore recorded_;
+  RecordingClock clock_;
+  FakeBucket store_;
+  net::EventLoop loop_{"upload"};
+  net::Pacer pacer_{0};
+  net::SendGate gate_;
+  std::unique_ptr<LivePublisher> publisher_;
+};
+
+constexpr const char* kList = "r1/live/front/s1/live.m3u8";
+
+TEST_F(LivePublisherTest, AtRestNothingIsPut) {
+  begin();
+  start();
+  record(base::seconds(3));
+  ASSERT_TRUE(store_.wait([&] { return store_.unchanged >= 5; }));
+  EXPECT_EQ(store_.looks - store_.unchanged, 1U);
+  EXPECT_EQ(store_.puts(), 0U);
+  const LiveStatus status = publisher_->status();
+  EXPECT_GE(status.unchanged, 4U);
+  EXPECT_EQ(status.sessions, 0U);
+  EXPECT_TRUE(gate_is_open());
+}
+
+TEST_F(LivePublisherTest, AWishBringsTheLatestPicturesUntilItEnds) {
+  begin();
+  start();
+  record(base::milliseconds(3'520));
+  store_.wish({{"front", "s1", from_now(base::seconds(60))}});
+  ASSERT_TRUE(store_.wait_for(kList, "EXTINF"));
+  record(base::seconds(3));
+  ASSERT_TRUE(store_.wait([&] { return true; }));
+  ASSERT_TRUE(store_.wait_for(kList, "03:00:05"));
+  EXPECT_TRUE(gate_is_narrow());
+  // It began with the key frame of the chunk that grew, and the bytes are those of the recording.
+  const std::string playlist = store_.get(kList);
+  const auto pieces = names(playlist);
+  const auto chunks = recorded_.index.recent("front");
+  const std::string first = "1r_" + store::format_base36(chunks[1].seq) + "_0.mp4";
+  EXPECT_EQ(pieces.front(), first);
+  EXPECT_THAT(playlist, HasSubstr("#EXT-X-MAP:URI=\"init_1r.mp4\"\n"));
+  EXPECT_THAT(playlist, HasSubstr("#EXT-X-PROGRAM-DATE-TIME:2026-11-21T03:00:02.000Z\n"));
+  const auto init = recorded_.index.init("front", chunks[1].run);
+  EXPECT_EQ(store_.get("r1/live/front/s1/init_1r.mp4").size(), init->length);
+  std::string bytes;
+  for (const std::string& name : pieces) bytes += store_.get("r1/live/front/s1/" + name);
+  const auto place = recorded_.index.chunk("front", chunks[1].run, chunks[1].seq);
+  base::ByteVector file(bytes.size());
+  ASSERT_TRUE(place->file->read_at(place->offset, file));
+  EXPECT_TRUE(bytes == base::as_text(file));
+  EXPECT_THAT(playlist, Not(HasSubstr("ENDLIST")));
+
+  // Nobody wishes any more.
+  store_.wish({{"front", "s1", from_now(base::milliseconds(1))}});
+  ASSERT_TRUE(store_.wait_for(kList, "#EXT-X-ENDLIST"));
+  const size_t puts = store_.puts();
+  record(base::seconds(4));
+  const size_t looks = store_.looks;
+  ASSERT_TRUE(store_.wait([&] { return store_.looks >= looks + 3; }));
+  EXPECT_EQ(store_.puts(), puts);
+  EXPECT_EQ(publisher_->status().sessions, 0U);
+  EXPECT_EQ(publisher_->status().totals.pieces, pieces.size());
+  wait_for_open_gate();
+  EXPECT_FALSE(gate_is_narrow());
+}
+
+// By the store's clock: ours may show anything.
+TEST_F(LivePublisherTest, WishesThatAreNoneAreNotHeard) {
+  begin();
+  start();
+  record(base::seconds(3));
+  store_.wish({{"front", "s1", from_now(-base::seconds(3))},
+               {"other", "s1", from_now(base::seconds(60))},
+               {"yard", "s1", from_now(std::chrono::hours(1))}});
+  store_.wait([&] { return store_.unchanged >= 3; });
+  store_.wish({{"front", "s1", from_now(std::chrono::hours(1))}});
+  size_t looks = store_.looks;
+  ASSERT_TRUE(store_.wait([&] { return store_.looks >= looks + 3; }));
+  store_.set_wishes("not JSON");
+  looks = store_.looks;
+  ASSERT_TRUE(store_.wait([&] { return store_.looks >= looks + 3; }));
+  store_.set_wishes(std::nullopt);
+  looks = store_.looks;
+  ASSERT_TRUE(store_.wait([&] { return store_.looks >= looks + 3; }));
+  EXPECT_EQ(store_.puts(), 0U);
+  store_.wish({{"front", "s1", from_now(base::seconds(60))}});
+  EXPECT_TRUE(store_.wait_for(kList, "EXTINF"));
+}
+
+TEST_F(LivePublisherTest, AnotherSessionIsAnotherFolder) {
+  begin();
+  start();
+  record(base::seconds(3));
+  store_.wish({{"front", "s1", from_now(base::seconds(60))}});
+  ASSERT_TRUE(store_.wait_for(kList, "EXTINF"));
+  store_.wish({{"front", "s2", from_now(base::seconds(60))}});
+  ASSERT_TRUE(store_.wait_for(kList, "#EXT-X-ENDLIST"));
+  ASSERT_TRUE(store_.wait_for("r1/live/front/s2/live.m3u8", "EXTINF"));
+  EXPECT_EQ(publisher_->status().sessions, 1U);
+}
+
+// After a restart within a session: numbers go up, and what is there already is no mistake.
+TEST_F(LivePublisherTest, GoesOnInItsSessionAfterARestart) {
+  begin();
+  start();
+  record(base::seconds(3));
+  store_.wish({{"front", "s1", from_now(base::seconds(60))}});
+  ASSERT_TRUE(store_.wait_for(kList, "EXTINF"));
+  const std::string before = store_.get(kList);
+  clock_.ms += 2000;
+  publisher_.reset();
+  start();
+  ASSERT_TRUE(store_.wait([&, puts = store_.puts()] { return store_.looks > 0; }));
+  const auto number = [](const std::string& list) {
+    return std::stoull(list.substr(list.find("MEDIA-SEQUENCE:") + 15));
+  };
+  for (int i = 0; i < 3000 && number(store_.get(kList)) == number(before); ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  EXPECT_GT(number(store_.get(kList)), number(before) + names(before).size() - 1);
+  EXPECT_TRUE(publisher_->status().totals.failures.empty());
+}
+
+TEST_F(LivePublisherTest, ACameraThatIsAwayIsTold) {
+  begin();
+  start();
+  record(base::seconds(3));
+  clock_.ms += 20'000;
+  store_.wish({{"front", "s1", from_now(base::seconds(60))}});
+  ASSERT_TRUE(store_.wait_for(kList, "#EXTM3U"));
+  EXPECT_THAT(store_.get(kList), Not(HasSubstr("EXTINF")));
+  wait_for_open_gate();
+  // And comes back.
+  recorded_.camera().end_run();
+  recorded_.clock.advance(base::seconds(20));
+  recorded_.camera().begin_run(store::RunReason::kCameraLost);
+  record(base::seconds(3));
+  ASSERT_TRUE(store_.wait_for(kList, "EXTINF"));
+  EXPECT_THAT(store_.get(kList), HasSubstr("init_2c.mp4"));
+  EXPECT_THAT(store_.get(kList), Not(HasSubstr("init_1r.mp4")));
+}
+
+TEST_F(LivePublisherTest, WhatIsTooMuchForTheLineIsLeftOut) {
+  begin();
+  start();
+  record(base::seconds(3));
+  store_.wish({{"front", "s1", from_now(base::seconds(60))}});
+  ASSERT_TRUE(store_.wait_for(kList, "EXTINF"));
+  store_.refuse = 503;
+  for (int i = 0; i < 10; ++i) record(base::seconds(1));
+  for (int i = 0; i < 3000 && publisher_->status().totals.skips == 0; ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  store_.refuse = 0;
+  for (int i = 0; i < 4; ++i) record(base::seconds(1));
+  ASSERT_TRUE(store_.wait_for(kList, "03:00:16"));
+  EXPECT_THAT(store_.get(kList), HasSubstr("#EXT-X-DISCONTINUITY\n"));
+  EXPECT_GE(publisher_->status().totals.failures.at("busy"), 1U);
+  EXPECT_EQ(publisher_->status().sessions, 1U);
+}
+
+// A key that may not: others are not held up for it.
+TEST_F(LivePublisherTest, ARefusalHoldsUpNothingElse) {
+  begin();
+  start();
+  record(base::seconds(3));
+  store_.refuse = 403;
+  store_.wish({{"front", "s1", from_now(base::seconds(60))}});
+  for (int i = 0; i < 3000 && publisher_->status().totals.failures.empty(); ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  const size_t looks = store_.looks;
+  ASSERT_TRUE(store_.wait([&] { return store_.looks >= looks + 2; }));
+  wait_for_open_gate();
+  EXPECT_LE(store_.puts(), 3U);
+}
+
+}  // namespace
+}  // namespace miharu::upload
