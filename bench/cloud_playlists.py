@@ -26,6 +26,9 @@ import tempfile
 import threading
 import time
 
+import boto3
+import botocore.config
+
 import measure
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "test/integration"))
@@ -99,6 +102,8 @@ def relay_reply(store, client):
         left -= len(pieces[-1])
     if client is not None:
         client.sendall(b"".join(pieces))
+    elif not text.startswith(b"HTTP/1.1 200 "):
+        raise RuntimeError(text[:500])
 
 
 def fill(store, hours):
@@ -121,7 +126,9 @@ def fill(store, hours):
 
 def bare_listings(store, port, prefixes):
     """Seconds for a listing of each prefix: signed before, over new connections, not parsed."""
-    client = store.client(bucket.READER_KEYS)
+    client = boto3.client("s3", endpoint_url=store.endpoint, region_name="us-east-1", aws_access_key_id=bucket.READER_KEYS[0],
+                          aws_secret_access_key=bucket.READER_KEYS[1],
+                          config=botocore.config.Config(signature_version="s3v4", s3={"addressing_style": "path"}))
     heads = []
     for prefix in prefixes:
         url = client.generate_presigned_url("list_objects_v2", Params={"Bucket": store.bucket, "Prefix": store.prefix + prefix, "Delimiter": "/"})
@@ -130,7 +137,15 @@ def bare_listings(store, port, prefixes):
     todo = iter(heads)
     lock = threading.Lock()
 
+    failed = []
+
     def work():
+        try:
+            list_some()
+        except (OSError, RuntimeError) as error:
+            failed.append(error)
+
+    def list_some():
         with socket.create_connection(("127.0.0.1", port)) as connection:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             while True:
@@ -146,7 +161,10 @@ def bare_listings(store, port, prefixes):
         thread.start()
     for thread in threads:
         thread.join()
-    return time.monotonic() - began
+    elapsed = time.monotonic() - began
+    if failed:
+        raise failed[0]
+    return elapsed
 
 
 def hours_of(start, end):
@@ -230,6 +248,13 @@ def from_cache(store, folder, until, allowed):
     print(json.dumps({"playlists a second of processor time": round(count / used), "served": count}), flush=True)
 
 
+class QuietServer(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_):  # the function is ended in the middle of its next question
+        pass
+
+
 class RuntimeApi(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
@@ -268,40 +293,73 @@ def control_group(share):
     return None
 
 
-def cold_start(store, until, allowed):
+def first_answer(store, group, event, env):
+    """Milliseconds from fork to the answer to that event."""
+    api = QuietServer(("127.0.0.1", 0), RuntimeApi)
+    api.event, api.handed, api.done, api.idle = json.dumps(event).encode(), False, threading.Event(), threading.Event()
+    threading.Thread(target=api.serve_forever, daemon=True).start()
+    env = {**environment(store, MIHARU_DELIVERY="proxied"), **env, "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{api.server_address[1]}"}
+    began = time.monotonic()
+    process = subprocess.Popen(["sh", "-c", f"echo $$ > {group}/cgroup.procs && exec {ARGUMENTS.bootstrap}"], env=env, stderr=subprocess.DEVNULL)
+    if not api.done.wait(20):
+        raise RuntimeError("the function gave no answer")
+    process.kill()
+    process.wait()
+    api.idle.set()
+    api.shutdown()
+    api.server_close()
+    if json.loads(api.answer)["statusCode"] != 200:
+        raise RuntimeError(api.answer[:300])
+    return 1000 * (api.answered - began)
+
+
+class TlsStore:
+    """The same server by TLS beside the first, and a bundle of authorities as long as the system's."""
+
+    def __init__(self, store, folder):
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
+                        "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", folder / "tls.key", "-out", folder / "tls.crt"],
+                       check=True, capture_output=True)
+        self.bundle = folder / "bundle.crt"
+        self.bundle.write_bytes(pathlib.Path("/etc/ssl/certs/ca-certificates.crt").read_bytes() + (folder / "tls.crt").read_bytes())
+        self.process = subprocess.Popen(
+            [bucket.versitygw(), "-a", bucket.ROOT_KEYS[0], "-s", bucket.ROOT_KEYS[1], "--port", "127.0.0.1:0", "--iam-dir",
+             store.folder / "iam", "--keep-alive", "--cert", folder / "tls.crt", "--key", folder / "tls.key",
+             "posix", "--versioning-dir", store.folder / "versions", store.folder / "data"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        port = bucket.wait_until(lambda: bucket.listening_port(self.process.pid), 20, "versitygw listens")
+        self.env = {"AWS_ENDPOINT_URL": f"https://127.0.0.1:{port}", "AWS_CA_BUNDLE": str(self.bundle)}
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait(20)
+
+
+def cold_start(store, folder, until, allowed):
     group = control_group(0.6)
     if group is None:
         print(json.dumps({"cold start": "not measured: no control group can be made here"}))
         return
-    query = f"from={until - 7200}&to={until}"
-    cases = {"healthz": event_of("GET", "/healthz", [], b"", "x"),
-             "2 h by chunk": event_of("GET", f"/hls/{CAMERA}/vod.m3u8?{query}", [("X-Miharu-Token", allowed), ("Accept-Encoding", "gzip")], b"", "x")}
-    for name, event in cases.items():
-        times, apart = [], []
-        for _ in range(ARGUMENTS.runs * 2):
-            proxy = DelayingProxy(store.port, 0)
-            api = http.server.ThreadingHTTPServer(("127.0.0.1", 0), RuntimeApi)
-            api.daemon_threads = True
-            api.event, api.handed, api.done, api.idle = json.dumps(event).encode(), False, threading.Event(), threading.Event()
-            threading.Thread(target=api.serve_forever, daemon=True).start()
-            env = {**environment(store, MIHARU_DELIVERY="proxied"), "AWS_ENDPOINT_URL": proxy.address,
-                   "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{api.server_address[1]}"}
-            began = time.monotonic()
-            process = subprocess.Popen(["sh", "-c", f"echo $$ > {group}/cgroup.procs && exec {ARGUMENTS.bootstrap}"], env=env, stderr=subprocess.DEVNULL)
-            if not api.done.wait(20):
-                raise RuntimeError("the function gave no answer")
-            if json.loads(api.answer)["statusCode"] != 200:
-                raise RuntimeError(api.answer[:300])
-            times.append(1000 * (api.answered - began))
-            apart.append(times[-1] - 1000 * proxy.waited())
-            process.kill()
-            process.wait()
-            api.idle.set()
-            api.shutdown()
-            api.server_close()
-            proxy.close()
-        print(json.dumps({"cold start": name, "to_answer_ms": round(statistics.median(times), 1),
-                          "without_the_stores_time_ms": round(statistics.median(apart), 1), "worst_ms": round(max(apart), 1)}), flush=True)
+    playlist = event_of("GET", f"/hls/{CAMERA}/vod.m3u8?from={until - 7200}&to={until}",
+                        [("X-Miharu-Token", allowed), ("Accept-Encoding", "gzip")], b"", "x")
+
+    def tell(name, times, **more):
+        row = {"cold start": name, "to_answer_ms": statistics.median(times), "worst_ms": max(times), **more}
+        print(json.dumps({key: round(value, 1) if isinstance(value, float) else value for key, value in row.items()}), flush=True)
+
+    runs = range(2 * ARGUMENTS.runs)
+    health = event_of("GET", "/healthz", [], b"", "x")
+    tell("alive", [first_answer(store, group, health, {}) for _ in runs])
+    times, apart = [], []
+    for _ in runs:
+        proxy = DelayingProxy(store.port, 0)
+        times.append(first_answer(store, group, playlist, {"AWS_ENDPOINT_URL": proxy.address}))
+        apart.append(times[-1] - 1000 * proxy.waited())
+        proxy.close()
+    tell("2 h by chunk", times, without_the_stores_time_ms=statistics.median(apart), worst_without_ms=max(apart))
+    tls = TlsStore(store, folder)
+    tell("2 h by chunk, by TLS", [first_answer(store, group, playlist, tls.env) for _ in runs])
+    tls.stop()
     group.rmdir()
 
 
@@ -316,7 +374,7 @@ def main():
             allowed = token(store, folder)
             playlists(store, folder, until, allowed)
             from_cache(store, folder, until, allowed)
-            cold_start(store, until, allowed)
+            cold_start(store, folder, until, allowed)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ if(CCACHE)
 endif()
 set(OPENSSL_USE_STATIC_LIBS ON)
 find_package(OpenSSL 3 REQUIRED)
-# Tables for unwinding through C that throws nothing and is called back by nothing that does: half a megabyte.
+# Tables for unwinding through C that throws nothing and calls back nothing that does: half a megabyte.
 foreach(name SSL Crypto)
   get_target_property(archive OpenSSL::${name} IMPORTED_LOCATION)
   execute_process(COMMAND ${CMAKE_OBJCOPY} -R .eh_frame -R .rela.eh_frame ${archive} ${CMAKE_BINARY_DIR}/lib${name}.a

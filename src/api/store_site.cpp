@@ -71,7 +71,8 @@ void StoreSite::add_live_routes() {
                 exchange->respond(wishes_.respond(std::string(context.param("camera")), context.access));
               });
   const std::string_view files = "/media/{relay}/live/{camera}/{session}/{file}";
-  if (auto why = delivery_->elsewhere()) return refuse("GET", files, std::move(*why));
+  // The playlist of live pictures has no signed addresses: where media are presigned these go through here.
+  if (delivery_->is_behind_cdn()) return refuse("GET", files, *delivery_->elsewhere());
   router_.add("GET", files, Need::now(Right::kLive),
               [this](const RequestContext& context, const Exchange& exchange) {
                 exchange->respond(wishes_.file(context.param("relay"), context.param("camera"),
@@ -114,6 +115,8 @@ void StoreSite::add_refusals() {
   refuse(
       "GET", "/api/v1/cameras/{camera}/export.mp4",
       "exports are made by the command line: miharu export CAMERA --from T --to T --store STORE -o FILE.mp4");
+  refuse("GET", "/api/v1/cost",
+         "the recorder knows what its cameras send: miharu cost, or this address at `miharu run`");
   refuse("GET", "/api/v1/cameras/{camera}/snapshot.jpg",
          "pictures are to be had from the page: play the time, or use miharu export");
   for (const std::string_view path : {"/api/v1/users/{rest*}", "/api/v1/tokens/{rest*}"}) {

@@ -17,9 +17,11 @@ using std::chrono::hours;
 constexpr size_t kCacheBytes = size_t{64} << 20;
 constexpr base::seconds kIncompleteFor{10};
 constexpr hours kCompleteFor{24};
-constexpr hours kWalkAbove{8 * 24};   // longer intervals look which hours exist before listing them
-constexpr size_t kListedAtOnce = 16;  // a week of raw listings would be some megabytes
-constexpr unsigned kHourDepth = 4;    // parts below rec/<camera>/: year, month, day, hour
+constexpr hours kWalkAbove{8 * 24};  // longer intervals look which hours exist before listing them
+// A day in one go, which a bucket lists sixteen hours at a time without a pause; a week of raw listings would
+// be some megabytes.
+constexpr size_t kListedAtOnce = 32;
+constexpr unsigned kHourDepth = 4;  // parts below rec/<camera>/: year, month, day, hour
 // Durations in names are rounded each.
 constexpr base::milliseconds kSameStart{50};
 

@@ -17,7 +17,6 @@ import {
   chooseCamera,
   frameNumberAt,
   framesBetween,
-  openInterval,
   random,
   screenshot,
   seekAndReadFrame,
@@ -119,18 +118,25 @@ async function plays(t, url, name) {
     const inGap = (ms) => ms >= recording.gap.start - 1000 && ms < recording.gap.end + 1000;
     let played = 0;
     let pictures = 0;
-    let across = 0;
+    let acrossGap = 0;
+    let acrossHour = 0;
+    const border = Math.ceil(recording.start / 3_600_000) * 3_600_000;
     while (played < kIntervals) {
       const from = whole(recording.start + next() * (recording.end - recording.start - 20_000));
       const to = Math.min(whole(recording.end) - 1000, from + whole(5000 + next() * 60_000));
       if (inGap(from)) continue;
       const camera = recording.cameras[played % recording.cameras.length];
       await chooseCamera(page, camera);
-      await openInterval(page, from, to);
+      // Resolves when it plays: whoever seeks before may be overtaken by the player's own jump to the start.
+      await page.evaluate((interval) => window.miharu.playInterval(...interval, true), [from, to]);
       ++played;
-      across += from < recording.gap.start && to > recording.gap.end ? 1 : 0;
-      for (let k = 0; k < 3; ++k) {
-        const index = Math.floor(((from + next() * (to - from - 1000)) / 1000) * recording.fps);
+      acrossGap += from < recording.gap.start && to > recording.gap.end ? 1 : 0;
+      acrossHour += from < border && to > border ? 1 : 0;
+      // Forward: VHS takes what is not loaded yet for a gap where 20 s behind it are, and seeks to those (its
+      // fixesBadSeeks_), so that going back shows another picture when the store is slower than its 250 ms.
+      const places = [next(), next(), next()].sort((a, b) => a - b);
+      for (const place of places) {
+        const index = Math.floor(((from + place * (to - from - 1000)) / 1000) * recording.fps);
         const wallMs = ((index + 0.5) / recording.fps) * 1000;
         if (inGap(wallMs)) continue;
         const frame = await seekAndReadFrame(page, wallMs);
@@ -139,7 +145,7 @@ async function plays(t, url, name) {
         ++pictures;
       }
     }
-    t.diagnostic(`${played} intervals, ${across} of them across the gap, ${pictures} pictures`);
+    t.diagnostic(`${played} intervals, ${acrossGap} across the gap, ${acrossHour} across the hour, ${pictures} pictures`);
     await screenshot(page, name);
     assert.deepEqual(browser.errors, []);
   } finally {

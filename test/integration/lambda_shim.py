@@ -11,6 +11,7 @@ import os
 import pathlib
 import socket
 import subprocess
+import sys
 import threading
 import time
 import urllib.parse
@@ -147,6 +148,15 @@ def matches(pattern, text):
     return len(parts) == 1 and at == len(text) or len(parts) > 1 and text[at:].endswith(parts[-1])
 
 
+class Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request, client_address):
+        # Browsers end connections that they need no more.
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
+
+
 class Shim:
     """The address that browsers get. With `key` it is a CDN in front of function and bucket, else the function URL itself."""
 
@@ -179,8 +189,7 @@ class Shim:
             def log_message(self, *_):
                 pass
 
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
+        self.server = Server(("127.0.0.1", 0), Handler)
         self.address = f"http://127.0.0.1:{self.server.server_address[1]}"
 
     def __enter__(self):

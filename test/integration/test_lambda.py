@@ -200,7 +200,7 @@ def test_errors_are_answers_and_the_next_event_is_served(cdn, uploaded):
 def test_what_a_function_cannot_do_is_told_with_the_way(cdn, uploaded):
     cookie = {"Cookie": sign_in(cdn.address)}
     for path, told in (("/hls/demo/live.m3u8", "miharu run"), ("/api/v1/cameras/demo/export.mp4?from=0&to=1", "miharu export"),
-                       ("/api/v1/events", "timeline"), ("/api/v1/users", "miharu user"), ("/metrics", "CloudWatch")):
+                       ("/api/v1/events", "timeline"), ("/api/v1/cost", "miharu cost"), ("/api/v1/users", "miharu user"), ("/metrics", "CloudWatch")):
         status, headers, body = get(cdn.address + path, cookie)
         assert status == 501 and headers["Content-Type"] == "application/problem+json", path
         assert told in json.loads(body)["detail"], path
