@@ -38,8 +38,8 @@ class LiveWishes {
   // kNotFound: no recorder has this camera. kUnsupported: the store is no bucket. kRefused: the key of this
   // server may not write wishes.
   base::Result<Answer> wish(const std::string& camera);
-  // {"playlist": "media/r1/live/front/s.../live.m3u8", "again_ms": 10000, "recorded_until": "..."}, and the cookies
-  // by which a CDN gives what lies there.
+  // {"playlist": "media/r1/live/front/s.../live.m3u8", "again_ms": 10000, "recorded_until": "..."}, and the
+  // cookies by which a CDN gives what lies there.
   net::HttpResponse respond(const std::string& camera, const Access& access);
 
   // GET /media/{relay}/live/{camera}/{session}/{file}: pieces, initialization parts and playlists.

@@ -101,7 +101,8 @@ void StoreSite::refuse(std::string_view method, std::string_view path, std::stri
 // What only a recorder can do, with the way that can.
 void StoreSite::add_refusals() {
   const std::string live =
-      "live view is at the recorder: open the page of `miharu run`, or ask it for pictures through the bucket by "
+      "live view is at the recorder: open the page of `miharu run`, or ask it for pictures through the "
+      "bucket by "
       "POST /api/v1/cameras/CAMERA/live";
   for (const std::string_view method : {"POST", "OPTIONS", "PATCH", "DELETE"})
     refuse(method, "/whep/{rest*}", live);
@@ -115,8 +116,6 @@ void StoreSite::add_refusals() {
   refuse(
       "GET", "/api/v1/cameras/{camera}/export.mp4",
       "exports are made by the command line: miharu export CAMERA --from T --to T --store STORE -o FILE.mp4");
-  refuse("GET", "/api/v1/cost",
-         "the recorder knows what its cameras send: miharu cost, or this address at `miharu run`");
   refuse("GET", "/api/v1/cameras/{camera}/snapshot.jpg",
          "pictures are to be had from the page: play the time, or use miharu export");
   for (const std::string_view path : {"/api/v1/users/{rest*}", "/api/v1/tokens/{rest*}"}) {
