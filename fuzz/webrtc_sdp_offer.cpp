@@ -17,7 +17,6 @@ webrtc::AnswerOptions options() {
   made.candidates = {"candidate:1 1 udp 2130706431 192.0.2.7 8555 typ host"};
   made.stream = "front";
   made.cname = "cname";
-  made.playout_delay = true;
   return made;
 }
 
