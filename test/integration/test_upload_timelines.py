@@ -131,6 +131,7 @@ def test_a_replaced_machine_goes_on_with_the_timeline(tmp_path, tmp_path_factory
                 server.wait_for_objects("front", 2, 30)
                 wait_until(lambda: drained(server), 20, "nothing waits")
             counts.append(len(store.keys(f"{name}/rec/front/")))
+            time.sleep(3)  # a time of which nothing is recorded: a gap
         with played(store, tmp_path) as ask:
             numbers = assert_one_timeline(ask, int(begin * 1000), int(time.time() * 1000))
             objects = [store.get(key) for name in ("r1", "r2") for key in sorted(store.keys(f"{name}/rec/front/"))]
