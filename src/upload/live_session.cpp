@@ -34,6 +34,12 @@ base::Result<std::string> read(const base::File& file, uint64_t offset, uint64_t
   return bytes;
 }
 
+// Numbers of a session go up over restarts: pieces are fewer than ten a second of what they show, and who
+// goes on begins with something later. Many may be sent at once, so that it is not the time of sending.
+uint64_t number_at(base::UtcTime time) {
+  return static_cast<uint64_t>(base::to_unix_ms(time)) / 100;
+}
+
 }  // namespace
 
 LiveSession::LiveSession(LiveShared& shared, std::string camera, std::string id)
@@ -45,12 +51,10 @@ LiveSession::LiveSession(LiveShared& shared, std::string camera, std::string id)
       beside_{shared.take_client()},
       pause_(shared.loop.context()),
       backoff_(kFirstPause, kLongestPause, static_cast<uint32_t>(std::hash<std::string>{}(id_))) {
-  // Numbers of a session go up over restarts, for pieces are fewer than ten a second.
-  const auto now_ms = static_cast<uint64_t>(base::to_unix_ms(shared_.clock.utc()));
-  playlist_.media_sequence = now_ms / 100;
   look();
   // An empty list: we are at it, and the camera sends nothing.
   if (cutting_) return;
+  playlist_.media_sequence = number_at(shared_.clock.utc());
   changed_ = true;
   step();
 }
@@ -174,7 +178,10 @@ void LiveSession::publish() {
   for (; !uploaded_.empty() && has_init(uploaded_.front()); uploaded_.pop_front()) {
     const LivePiece& piece = uploaded_.front();
     // As in the live playlists of the recorder. (hls.js keeps an array by this number: it must be small.)
-    if (playlist_.segments.empty()) playlist_.discontinuity_sequence = piece.run.number;
+    if (playlist_.segments.empty()) {
+      playlist_.discontinuity_sequence = piece.run.number;
+      playlist_.media_sequence = std::max(playlist_.media_sequence, number_at(piece.start));
+    }
     hls::RollingSegment segment;
     segment.name = piece.name();
     if (piece.container == store::Container::kFmp4) segment.init = init_name(piece.run);
