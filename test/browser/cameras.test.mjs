@@ -87,8 +87,10 @@ for (const [camera, transport] of [['gst-tcp', 'tcp'], ['gst-udp', 'udp'], ['gst
     await page.waitForFunction((from) => window.miharu.video.currentTime > from + 1.5, before_s);
     await screenshot(page, `live-${camera}`);
 
-    const { spans } = await timeline(page, camera, Date.now() - 600_000, Date.now());
-    const from = Math.ceil(Date.parse(spans[0].start) / 1000) * 1000;
+    const recorded = async () => (await timeline(page, camera, Date.now() - 600_000, Date.now())).spans;
+    const from = Math.ceil(Date.parse((await recorded())[0].start) / 1000) * 1000;
+    // The first camera may have been live for two seconds only.
+    while (Date.parse((await recorded()).at(-1).end) < from + 4000) await new Promise((done) => setTimeout(done, 200));
     await openInterval(page, from, from + 5000);
     await page.evaluate(() => window.miharu.video.play());
     await page.waitForFunction((ms) => window.miharu.wallClock() >= ms, from + 2000);
