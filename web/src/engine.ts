@@ -79,25 +79,77 @@ export function nextEvent(target: EventTarget, type: string, signal: AbortSignal
 const kFrameWait_ms = 400;
 /** A picture that began at most this long before the place sought is the one sought. */
 const kFrame_s = 0.045;
+/** Times are compared in less than this. */
+const kRounding_s = 0.001;
+/** A place that is loaded is decoded in less; then the decoder waits for something else. */
+const kStuck_ms = 1500;
+const kStuckWatch_ms = 100;
+const kAttempts = 3;
 
-/** Seeks and resolves when the picture is on the screen. */
+/**
+ * Seeks and resolves when the picture is on the screen. A seek that meets the end of an append goes wrong in two ways: the
+ * engine empties the buffer while the decoder reads from it, so that Chromium goes on with the next key frame (a picture that is
+ * too late under the right time, or none at all); or VHS takes what it has not loaded yet for a hole and jumps behind it. Both
+ * are over when the place is sought again.
+ */
 export async function seekElement(video: HTMLVideoElement, mediaTime: number, signal: AbortSignal): Promise<void> {
+  for (let attempt = 1; attempt <= kAttempts; ++attempt) {
+    if (await seekOnce(video, mediaTime, signal)) return;
+  }
+}
+
+/** Whether the picture of that place is shown, as far as the browser tells. */
+async function seekOnce(video: HTMLVideoElement, mediaTime: number, signal: AbortSignal): Promise<boolean> {
   let waiting = true;
+  let last: number | null = null;
   const drawn = new Promise<void>((resolve) => {
     // The first picture drawn from now on may still be an older one.
     const onDrawn = (_now: number, shown: VideoFrameCallbackMetadata): void => {
-      const late = mediaTime - shown.mediaTime;
-      if (late > -0.001 && late < kFrame_s) resolve();
-      else if (waiting) video.requestVideoFrameCallback(onDrawn);
+      if (!waiting) return;
+      last = shown.mediaTime;
+      const late = mediaTime - last;
+      if (late > -kRounding_s && late < kFrame_s) resolve();
+      else video.requestVideoFrameCallback(onDrawn);
     };
     if ('requestVideoFrameCallback' in video) video.requestVideoFrameCallback(onDrawn);
   });
   try {
-    const seeked = nextEvent(video, 'seeked', signal);
-    video.currentTime = mediaTime;
-    await seeked;
+    if (!(await seeked(video, mediaTime, signal))) return false;
+    // VHS jumped: over a hole, where the next attempt ends the same, or over what was not loaded yet.
+    if (video.currentTime > mediaTime + kFrame_s && !isBuffered(video, mediaTime)) return false;
     await Promise.race([drawn, new Promise((resolve) => setTimeout(resolve, kFrameWait_ms))]);
+    signal.throwIfAborted();
+    return !video.paused || last === null || last <= mediaTime + kRounding_s;
   } finally {
     waiting = false;
   }
+}
+
+/** False when the decoder stands still before a place that is loaded. */
+async function seeked(video: HTMLVideoElement, mediaTime: number, signal: AbortSignal): Promise<boolean> {
+  const stop = new AbortController();
+  const ended = nextEvent(video, 'seeked', AbortSignal.any([signal, stop.signal])).then(() => true);
+  let timer = 0;
+  const stuck = new Promise<boolean>((resolve) => {
+    let since = performance.now();
+    timer = window.setInterval(() => {
+      if (!isBuffered(video, mediaTime)) since = performance.now();
+      else if (performance.now() - since > kStuck_ms) resolve(false);
+    }, kStuckWatch_ms);
+  });
+  try {
+    video.currentTime = mediaTime;
+    return await Promise.race([ended, stuck]);
+  } finally {
+    window.clearInterval(timer);
+    ended.catch(() => undefined);
+    stop.abort();
+  }
+}
+
+function isBuffered(video: HTMLVideoElement, mediaTime: number): boolean {
+  for (let i = 0; i < video.buffered.length; ++i) {
+    if (video.buffered.start(i) <= mediaTime && mediaTime < video.buffered.end(i)) return true;
+  }
+  return false;
 }

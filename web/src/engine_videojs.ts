@@ -1,14 +1,6 @@
 import { createShell, nextEvent, seekElement, startPlaying } from './engine';
 import type { Engine, EngineEvents, Shell } from './engine';
 
-/** Of what VHS keeps in its tech; not in its types. */
-interface VhsTech {
-  vhs?: { playbackWatcher_?: { fixesBadSeeks_: () => boolean } };
-}
-
-/** Rounding of times between chunks. */
-const kRounding_s = 0.5;
-
 /** Recordings: Video.js with its own HLS engine (VHS). */
 export class VideojsEngine implements Engine {
   readonly video: HTMLVideoElement;
@@ -32,25 +24,7 @@ export class VideojsEngine implements Engine {
     // Not at loadedmetadata: a seek there hung in 11 of 14 measurements.
     await ready;
     if (!playing) this.video.pause();
-    this.keepSeeks();
     await seekElement(this.video, mediaTime, signal);
-  }
-
-  /**
-   * VHS takes what it has not loaded yet for a hole in the media when enough is buffered behind it, and jumps there: the picture
-   * of another time, seen where a store answers late. Our lists have no holes (where a recording has one the next piece follows).
-   */
-  private keepSeeks(): void {
-    const watcher = (this.shell.tech(true) as unknown as VhsTech).vhs?.playbackWatcher_;
-    if (!watcher) return;
-    const fixes = watcher.fixesBadSeeks_.bind(watcher);
-    watcher.fixesBadSeeks_ = () => {
-      const { buffered, currentTime } = this.video;
-      for (let i = 0; i < buffered.length; i++) {
-        if (buffered.start(i) > currentTime) return buffered.start(i) - currentTime <= kRounding_s && fixes();
-      }
-      return fixes();
-    };
   }
 
   dispose(): void {
