@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""counts.py REPORT: prints "PASSED FAILED SKIPPED" of a JUnit file (ctest, pytest, vitest), of TAP output
+"""counts.py REPORT...: prints "PASSED FAILED SKIPPED" in all, of JUnit files (ctest, pytest, vitest), of TAP output
 (node --test) or of lines "ok", "not ok" and "skip" (tools/dev/check.sh, fuzz.sh)."""
 import re
 import sys
@@ -28,13 +28,16 @@ def of_lines(text):
     return tuple(len(re.findall(rf"^{word}\b", text, re.M)) for word in ("ok", "not ok", "skip"))
 
 
-def main():
+def of_report(path):
     try:
-        text = open(sys.argv[1], encoding="utf-8", errors="replace").read()
-        counts = of_junit(text) if text.lstrip().startswith("<") else of_lines(text)
+        text = open(path, encoding="utf-8", errors="replace").read()
+        return of_junit(text) if text.lstrip().startswith("<") else of_lines(text)
     except (OSError, ET.ParseError):
-        counts = (0, 0, 0)
-    print(*counts)
+        return 0, 0, 0
+
+
+def main():
+    print(*map(sum, zip(*map(of_report, sys.argv[1:]))))
 
 
 if __name__ == "__main__":

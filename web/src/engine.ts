@@ -79,7 +79,8 @@ export function nextEvent(target: EventTarget, type: string, signal: AbortSignal
 const kFrameWait_ms = 400;
 /** A picture that began at most this long before the place sought is the one sought. */
 const kFrame_s = 0.045;
-/** Times are compared in less than this. */
+/** The slowest cameras send a picture a second. */
+const kSlowFrame_s = 1.1;
 const kRounding_s = 0.001;
 /** A place that is loaded is decoded in less; then the decoder waits for something else. */
 const kStuck_ms = 1500;
@@ -89,37 +90,42 @@ const kAttempts = 3;
 /**
  * Seeks and resolves when the picture is on the screen. A seek that meets the end of an append goes wrong in two ways: the
  * engine empties the buffer while the decoder reads from it, so that Chromium goes on with the next key frame (a picture that is
- * too late under the right time, or none at all); or VHS takes what it has not loaded yet for a hole and jumps behind it. Both
- * are over when the place is sought again.
+ * too late under the right time), or without one stays with the old picture or never ends; or VHS takes what it has not loaded
+ * yet for a hole and jumps behind it. All are over when the place is sought again.
  */
 export async function seekElement(video: HTMLVideoElement, mediaTime: number, signal: AbortSignal): Promise<void> {
+  const before = video.currentTime;
   for (let attempt = 1; attempt <= kAttempts; ++attempt) {
-    if (await seekOnce(video, mediaTime, signal)) return;
+    if (await seekOnce(video, before, mediaTime, signal)) return;
   }
 }
 
-/** Whether the picture of that place is shown, as far as the browser tells. */
-async function seekOnce(video: HTMLVideoElement, mediaTime: number, signal: AbortSignal): Promise<boolean> {
+/** Whether the picture of that place is shown, as far as the browser tells; `before` is where the picture was that is replaced. */
+async function seekOnce(video: HTMLVideoElement, before: number, mediaTime: number, signal: AbortSignal): Promise<boolean> {
   let waiting = true;
   let last: number | null = null;
-  const drawn = new Promise<void>((resolve) => {
+  const drawn = new Promise<boolean>((resolve) => {
     // The first picture drawn from now on may still be an older one.
     const onDrawn = (_now: number, shown: VideoFrameCallbackMetadata): void => {
       if (!waiting) return;
       last = shown.mediaTime;
       const late = mediaTime - last;
-      if (late > -kRounding_s && late < kFrame_s) resolve();
+      if (late > -kRounding_s && late < kFrame_s) resolve(true);
       else video.requestVideoFrameCallback(onDrawn);
     };
     if ('requestVideoFrameCallback' in video) video.requestVideoFrameCallback(onDrawn);
+    else resolve(true);
   });
   try {
     if (!(await seeked(video, mediaTime, signal))) return false;
     // VHS jumped: over a hole, where the next attempt ends the same, or over what was not loaded yet.
     if (video.currentTime > mediaTime + kFrame_s && !isBuffered(video, mediaTime)) return false;
-    await Promise.race([drawn, new Promise((resolve) => setTimeout(resolve, kFrameWait_ms))]);
+    const late = new Promise<boolean>((resolve) => window.setTimeout(resolve, kFrameWait_ms, false));
+    const exact = await Promise.race([drawn, late]);
     signal.throwIfAborted();
-    return !video.paused || last === null || last <= mediaTime + kRounding_s;
+    // A page that is not seen is told of no picture.
+    if (exact || !video.paused || document.hidden) return true;
+    return last !== null && last < mediaTime + kRounding_s && (last > before || last < before - kSlowFrame_s);
   } finally {
     waiting = false;
   }
