@@ -65,7 +65,7 @@ format = "fmp4"
 [live]
 # The one UDP port of live viewing: open it in the firewall.
 udp_port = 8555
-# The same over TCP, for networks without UDP.
+# The same over TCP. Not there yet: viewers whose network has no UDP get HLS, or TURN over TCP.
 #tcp_port = 8555
 # Addresses to offer to browsers besides those of this machine: the public one of a router that forwards the port.
 addresses = []

@@ -214,6 +214,11 @@ base::Status Relay::start_live() {
                                                 [](const auto& each) { return each.is_loopback(); });
   options.loopback =
       config_.server.listen.is_loopback() && (config_.server.listen.port == 0 || only_loopback);
+  if (config_.live.tcp_port != 0) {
+    spdlog::warn(
+        "[live] tcp_port is not there yet: viewers whose network has no UDP get HLS, or TURN over TCP with "
+        "[live] turn");
+  }
   // As in the configuration, without its scheme.
   options.stun = config_.live.stun.substr(config_.live.stun.find(':') + 1);
   std::vector<net::EventLoop*> loops;

@@ -248,6 +248,22 @@ void write_border(PlaylistWriter& out, const Segment* before, const Segment& seg
   if (!joined || before->entry != segment.entry) out.program_date_time(segment.start_ms);
 }
 
+// All segments whole, or of each its key frame; the end of the list, if that is known.
+void write_segments(PlaylistWriter& out, std::string_view camera, const std::vector<Segment>& segments,
+                    const VodRequest& request, bool key_frames) {
+  const Maps maps(segments);
+  Addresses addresses(request);
+  const Segment* before = nullptr;
+  for (const Segment& segment : segments) {
+    write_border(out, before, segment, maps, addresses);
+    out.extinf(segment.duration_ms);
+    write_address(out, camera, segment, key_frames ? segment.key_bytes : segment.size_bytes,
+                  request.media_prefix, addresses, key_frames);
+    before = &segment;
+  }
+  if (request.to <= request.now) out.text("#EXT-X-ENDLIST\n");
+}
+
 void write_start(PlaylistWriter& out, const VodRequest& request, const std::vector<Segment>& segments,
                  bool ended) {
   // On the player's timeline, where each segment lies behind the one before whatever the clock showed.
@@ -286,16 +302,7 @@ std::string vod_playlist(std::string_view camera, const Entries& entries, const 
     out.text("#EXT-X-INDEPENDENT-SEGMENTS\n");
   }
   write_start(out, request, segments, ended);
-  const Maps maps(segments);
-  Addresses addresses(request);
-  const Segment* before = nullptr;
-  for (const Segment& segment : segments) {
-    write_border(out, before, segment, maps, addresses);
-    out.extinf(segment.duration_ms);
-    write_address(out, camera, segment, segment.size_bytes, request.media_prefix, addresses, false);
-    before = &segment;
-  }
-  if (ended) out.text("#EXT-X-ENDLIST\n");
+  write_segments(out, camera, segments, request, false);
   return std::move(out).take();
 }
 
@@ -313,7 +320,6 @@ std::string iframe_playlist(std::string_view camera, const Entries& entries, con
     }
     last = segment;
   }
-  const bool ended = request.to <= request.now;
   PlaylistWriter out(512 + frames.size() * (260 + request.media_prefix.size() + camera.size()));
   write_head(out, frames.empty() || has_fmp4(frames), target_seconds(frames));
   out.text("#EXT-X-I-FRAMES-ONLY\n");
@@ -322,17 +328,8 @@ std::string iframe_playlist(std::string_view camera, const Entries& entries, con
         .number(frames[0].entry->name.run.number)
         .text("\n");
   }
-  if (ended) out.text("#EXT-X-PLAYLIST-TYPE:VOD\n");
-  const Maps maps(frames);
-  Addresses addresses(request);
-  const Segment* before = nullptr;
-  for (const Segment& frame : frames) {
-    write_border(out, before, frame, maps, addresses);
-    out.extinf(frame.duration_ms);
-    write_address(out, camera, frame, frame.key_bytes, request.media_prefix, addresses, true);
-    before = &frame;
-  }
-  if (ended) out.text("#EXT-X-ENDLIST\n");
+  if (request.to <= request.now) out.text("#EXT-X-PLAYLIST-TYPE:VOD\n");
+  write_segments(out, camera, frames, request, true);
   return std::move(out).take();
 }
 

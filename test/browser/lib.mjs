@@ -184,6 +184,19 @@ export async function playsLive(page) {
   await page.locator('#message').waitFor({ state: 'hidden' });
 }
 
+/** A page of the server's origin with nothing but hls.js in it: how other players begin, by EXT-X-START alone. */
+export async function barePage(browser, server) {
+  const script = await readFile(new URL('../../web/node_modules/hls.js/dist/hls.min.js', import.meta.url), 'utf8');
+  const bare = await browser.context.newPage();
+  const address = new URL('test/bare.html', server.url).href;
+  await bare.route(address, (route) =>
+    route.fulfill({ contentType: 'text/html', body: '<!doctype html><title>bare</title><video muted></video>' }),
+  );
+  await bare.goto(address);
+  await bare.addScriptTag({ content: script });
+  return bare;
+}
+
 let reader = null;
 
 /** An expression that gives a function in the page: the frame number in the picture of a video element, or null. */

@@ -4,11 +4,12 @@
 // MIHARU_FULL=1 starts at every chunk instead of a few; MIHARU_SEED=N chooses the same few as the run that told N.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import {
+  barePage,
   chooseCamera,
   frameNumberAt,
   frameReader,
@@ -153,6 +154,15 @@ for (const camera of kCameras) {
       }
     });
 
+    test('a seek to the last picture before what is loaded shows it', async () => {
+      const inner = (await chunksOf(camera)).filter((chunk) => !chunk.runStart);
+      const far = inner[0].start;
+      for (const chunk of inner.slice(-3)) {
+        for (const wallMs of [far, chunk.start + 500, chunk.start - 1].map((ms) => middleOf(indexAt(ms))))
+          assertFrame(await seekAndReadFrame(page, wallMs), wallMs, `chunk of ${new Date(chunk.start).toISOString()}`);
+      }
+    });
+
     test('playing on over each border shows every picture at its time', async () => {
       const { changes, gap, hour } = recording;
       for (const [what, border] of [['smaller', changes[0]], ['the gap', gap.start], ['the hour', hour], ['larger', changes[1]]]) {
@@ -181,7 +191,7 @@ for (const camera of kCameras) {
     });
 
     test('hls.js shows the right picture from a cold start at a chunk', async () => {
-      const bare = await barePage();
+      const bare = await barePage(browser, server);
       for (const chunk of await chosenChunks(camera)) {
         const wallMs = coldStartOf(chunk);
         const address = new URL(vodAddress(camera, wallMs, recording.end), server.url);
@@ -219,19 +229,6 @@ async function playUntil(readFrameNumber, endMs) {
   });
   video.pause();
   return shown;
-}
-
-/** A page of the server's origin with nothing but hls.js in it: how other players begin, by EXT-X-START alone. */
-async function barePage() {
-  const script = await readFile(new URL('../../web/node_modules/hls.js/dist/hls.min.js', import.meta.url), 'utf8');
-  const bare = await browser.context.newPage();
-  const address = new URL('test/bare.html', server.url).href;
-  await bare.route(address, (route) =>
-    route.fulfill({ contentType: 'text/html', body: '<!doctype html><title>bare</title><video muted></video>' }),
-  );
-  await bare.goto(address);
-  await bare.addScriptTag({ content: script });
-  return bare;
 }
 
 /** In the bare page: a new player; the number in the picture at which it begins. */

@@ -3,11 +3,11 @@
 //   MIHARU_BIN=... MIHARU_MAKE_RECORDING=... node --test test/browser/step.test.mjs
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { chooseCamera, frameNumberAt, frameReader, framesBetween, signIn, startBrowser, startMiharu } from './lib.mjs';
+import { barePage, chooseCamera, frameNumberAt, frameReader, framesBetween, signIn, startBrowser, startMiharu } from './lib.mjs';
 
 const kSteps = [-7200, 600];
 const kCameras = ['fmp4', 'fmp4-silent', 'mpegts', 'mpegts-silent'];
@@ -66,7 +66,7 @@ for (const step of kSteps) {
     for (const camera of kCameras) {
       for (const player of ['hls.js', 'Video.js']) {
         test(`${player} plays ${camera} on over it`, async (t) => {
-          const page = player === 'hls.js' ? await barePage(server) : browser.page;
+          const page = player === 'hls.js' ? await barePage(browser, server) : browser.page;
           if (player !== 'hls.js') await chooseCamera(page, camera);
           for (const [what, [from, to], begin] of [
             ['over the border', whole(), recording.step.at - 2500],
@@ -91,18 +91,6 @@ for (const step of kSteps) {
 }
 
 test('the page threw nothing', () => assert.deepEqual(browser.errors, []));
-
-async function barePage(server) {
-  const script = await readFile(new URL('../../web/node_modules/hls.js/dist/hls.min.js', import.meta.url), 'utf8');
-  const bare = await browser.context.newPage();
-  const address = new URL('test/bare.html', server.url).href;
-  await bare.route(address, (route) =>
-    route.fulfill({ contentType: 'text/html', body: '<!doctype html><title>bare</title><video muted></video>' }),
-  );
-  await bare.goto(address);
-  await bare.addScriptTag({ content: script });
-  return bare;
-}
 
 /** In the bare page: plays until the picture `last`; the numbers of the pictures shown. */
 async function playBare(readFrameNumber, { address, begin, last }) {

@@ -5,42 +5,23 @@
 #include <filesystem>
 
 #include <gtest/gtest.h>
-#include <openssl/pem.h>
-#include <openssl/x509.h>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/read.hpp>
 #include <boost/asio/ssl.hpp>
 #include <boost/asio/write.hpp>
 
 #include "net/http_server.h"
+#include "support/certificate.h"
 
 namespace miharu::net {
 namespace {
 
 namespace asio = boost::asio;
 
-void write_certificate(const std::filesystem::path& cert_path, const std::filesystem::path& key_path) {
-  EVP_PKEY* key = EVP_EC_gen("P-256");
-  X509* cert = X509_new();
-  ASN1_INTEGER_set(X509_get_serialNumber(cert), 1);
-  X509_gmtime_adj(X509_getm_notBefore(cert), 0);
-  X509_gmtime_adj(X509_getm_notAfter(cert), 3600);
-  X509_set_pubkey(cert, key);
-  X509_sign(cert, key, EVP_sha256());
-  FILE* file = std::fopen(cert_path.c_str(), "w");
-  PEM_write_X509(file, cert);
-  std::fclose(file);
-  file = std::fopen(key_path.c_str(), "w");
-  PEM_write_PrivateKey(file, key, nullptr, nullptr, 0, nullptr, nullptr);
-  std::fclose(file);
-  X509_free(cert);
-  EVP_PKEY_free(key);
-}
-
 TEST(HttpServerTls, ServesTextAndFilesAndRefusesOldVersions) {
   std::string name = (std::filesystem::temp_directory_path() / "miharu-tls-XXXXXX").string();
   const std::filesystem::path directory = ::mkdtemp(name.data());
-  write_certificate(directory / "cert.pem", directory / "key.pem");
+  test::write_certificate(directory / "cert.pem", directory / "key.pem");
   std::string bytes(1'000'000, '\0');
   for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<char>(i * i >> 7);
   ASSERT_TRUE(base::write_file(directory / "media", base::as_bytes(bytes)));
@@ -92,8 +73,8 @@ TEST(HttpServerTls, ServesTextAndFilesAndRefusesOldVersions) {
 TEST(HttpServerTls, AKeyThatIsNotTheCertificatesIsNamed) {
   std::string name = (std::filesystem::temp_directory_path() / "miharu-tls-XXXXXX").string();
   const std::filesystem::path directory = ::mkdtemp(name.data());
-  write_certificate(directory / "cert.pem", directory / "key.pem");
-  write_certificate(directory / "other.pem", directory / "other-key.pem");
+  test::write_certificate(directory / "cert.pem", directory / "key.pem");
+  test::write_certificate(directory / "other.pem", directory / "other-key.pem");
   EventLoop loop("test-tls");
   loop.start();
   for (const char* key : {"missing.pem", "cert.pem", "other-key.pem"}) {

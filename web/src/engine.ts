@@ -86,6 +86,8 @@ const kRounding_s = 0.001;
 const kStuck_ms = 1500;
 const kStuckWatch_ms = 100;
 const kAttempts = 3;
+/** VHS loads nothing for a place that is less before what is loaded. */
+const kTolerance_s = 0.1;
 
 /**
  * Seeks and resolves when the picture is on the screen. A seek that meets the end of an append goes wrong in two ways: the
@@ -96,6 +98,9 @@ const kAttempts = 3;
 export async function seekElement(video: HTMLVideoElement, mediaTime: number, signal: AbortSignal): Promise<void> {
   const before = video.currentTime;
   for (let attempt = 1; attempt <= kAttempts; ++attempt) {
+    if (!isBuffered(video, mediaTime) && isBuffered(video, mediaTime + kTolerance_s)) {
+      await seeked(video, Math.max(0, mediaTime - 2 * kTolerance_s), signal);
+    }
     if (await seekOnce(video, before, mediaTime, signal)) return;
   }
 }
