@@ -139,7 +139,7 @@ def test_a_token_of_an_interval_opens_no_other_object(cdn, uploaded, token, cdn_
     for other in uploaded:
         for relay in ("r1", "r2"):
             status = get(f"{cdn.address}/media/{relay}/{other.path.relative_to(other.path.parents[6])}?{query}")[0]
-            assert (status == 200) == (other is inside and relay in url), (relay, other.path.name, status)
+            assert (status == 200) == (other is inside and f"/media/{relay}/" in url), (relay, other.path.name, status)
 
 
 def test_cookies_of_a_session_open_the_cameras_media(cdn, uploaded, cdn_key):

@@ -84,7 +84,7 @@ const kSlowFrame_s = 1.1;
 const kRounding_s = 0.001;
 /** A place that is loaded is decoded in less; then the decoder waits for something else. */
 const kStuck_ms = 1500;
-const kStuckWatch_ms = 100;
+const kSeekWatch_ms = 20;
 const kAttempts = 3;
 /** VHS loads nothing for a place that is less before what is loaded. */
 const kTolerance_s = 0.1;
@@ -136,17 +136,26 @@ async function seekOnce(video: HTMLVideoElement, before: number, mediaTime: numb
   }
 }
 
-/** False when the decoder stands still before a place that is loaded. */
+/**
+ * False when the decoder stands still before a place that is loaded. VHS empties its buffer for a place that is not, looks half a
+ * second later whether that is done, and only then loads: sought again when it is empty, it loads at once, and the decoder holds
+ * nothing of what was there before.
+ */
 async function seeked(video: HTMLVideoElement, mediaTime: number, signal: AbortSignal): Promise<boolean> {
   const stop = new AbortController();
   const ended = nextEvent(video, 'seeked', AbortSignal.any([signal, stop.signal])).then(() => true);
   let timer = 0;
+  let emptied = video.buffered.length === 0;
   const stuck = new Promise<boolean>((resolve) => {
     let since = performance.now();
     timer = window.setInterval(() => {
+      if (!emptied && video.buffered.length === 0) {
+        emptied = true;
+        video.currentTime = mediaTime;
+      }
       if (!isBuffered(video, mediaTime)) since = performance.now();
       else if (performance.now() - since > kStuck_ms) resolve(false);
-    }, kStuckWatch_ms);
+    }, kSeekWatch_ms);
   });
   try {
     video.currentTime = mediaTime;
