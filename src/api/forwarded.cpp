@@ -26,7 +26,7 @@ base::Result<Forwarded> Forwarded::make(const std::vector<std::string>& proxies,
     if (error) {
       return base::fail(
           base::Errc::kInvalid,
-          fmt::format("server.trusted_proxies: \"{}\" is neither an address nor a network such as 10.0.0.0/8",
+          fmt::format("trusted proxies: \"{}\" is neither an address nor a network such as 10.0.0.0/8",
                       proxy));
     }
   }

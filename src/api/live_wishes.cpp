@@ -56,6 +56,15 @@ std::optional<Wish> renew(std::vector<Wish>& wishes, const std::string& camera, 
   return wish;
 }
 
+// The reader's key may replace what is there and nothing more: without, its PUT makes a new object, which is
+// another right.
+base::Error refused(const std::string& key, const store::VersionedText& there, base::Error why) {
+  why.text += there.version.empty()
+                  ? fmt::format("; there is no {} yet: put an object of that name that holds {{}}", key)
+                  : "; live pictures need s3:PutObject of control/*/wanted.json for the key of this server";
+  return why;
+}
+
 }  // namespace
 
 base::Result<LiveWishes::Place> LiveWishes::place_of(const std::string& camera) {
@@ -93,6 +102,7 @@ base::Result<LiveWishes::Answer> LiveWishes::wish(const std::string& camera) {
     if (!wish) return answer(std::ranges::find(wishes, camera, &Wish::camera)->session);
     const auto done = store_.replace_version(key, store::format_wishes(wishes), now_there->version);
     if (done) return answer(wish->session);
+    if (done.error().code == Errc::kRefused) return tl::unexpected(refused(key, *now_there, done.error()));
     if (done.error().code != Errc::kExists) return tl::unexpected(base::Error(done.error()).in(key));
   }
   return base::fail(Errc::kTimeout, key + " is written by too many at once");
@@ -102,12 +112,7 @@ net::HttpResponse LiveWishes::respond(const std::string& camera, const Access& a
   const auto answer = wish(camera);
   if (!answer) {
     if (answer.error().code == Errc::kUnsupported) return net::problem(501, answer.error().text);
-    if (answer.error().code == Errc::kRefused) {
-      return net::problem(503,
-                          answer.error().text +
-                              "; live pictures need s3:PutObject of control/*/wanted.json for the key of "
-                              "this server");
-    }
+    if (answer.error().code == Errc::kRefused) return net::problem(503, answer.error().text);
     return problem_of(answer.error());
   }
   boost::json::object root;

@@ -60,6 +60,10 @@ int run_command_line(int argc, char** argv) {
                    "media of a bucket: proxied through this server (the default), presigned addresses of the "
                    "bucket, or cdn: CloudFront's signed cookies; else MIHARU_DELIVERY")
       ->check(CLI::IsMember({"proxied", "presigned", "cdn"}));
+  serve_sub->add_option(
+      "--trusted-proxy", serve.trusted_proxies,
+      "address or network of a reverse proxy whose X-Forwarded-For and X-Forwarded-Proto are "
+      "believed; may be repeated");
   serve_sub->footer("MIHARU_TOKEN_KEY_FILE names the file of the signing key.");
   serve_sub->callback([&] { action = [&] { return serve_command(serve); }; });
 

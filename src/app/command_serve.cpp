@@ -30,6 +30,7 @@ int serve_command(const ServeArguments& arguments) {
   net::EventLoop control("control");
   control.start();
   ServeOptions options{*listen, *key, std::move(*delivery)};
+  options.trusted_proxies = arguments.trusted_proxies;
   // Of a bucket, whose playlists go a long way: a day by chunk is half a megabyte.
   if (arguments.store.starts_with("s3://")) options.by_chunk = std::chrono::hours(2);
   ServeService service(control, std::move(options), **store, base::system_clock());

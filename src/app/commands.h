@@ -25,7 +25,8 @@ int run_command(const RunArguments& arguments);
 struct ServeArguments {
   std::string store;  // a directory, or s3://bucket/prefix
   std::string listen = "0.0.0.0:8080";
-  std::string delivery;  // "": MIHARU_DELIVERY
+  std::string delivery;                      // "": MIHARU_DELIVERY
+  std::vector<std::string> trusted_proxies;  // addresses or networks in CIDR form
 };
 int serve_command(const ServeArguments& arguments);
 

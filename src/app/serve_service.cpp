@@ -4,6 +4,7 @@
 #include <boost/asio/post.hpp>
 
 #include "api/assets.h"
+#include "api/forwarded.h"
 #include "api/store_metrics.h"
 
 namespace miharu::app {
@@ -21,6 +22,8 @@ ServeService::~ServeService() {
 }
 
 base::Status ServeService::start() {
+  auto forwarded = api::Forwarded::make(options_.trusted_proxies, "");
+  if (!forwarded) return tl::unexpected(forwarded.error());
   const auto key = api::TokenKey::load_or_create(options_.token_key);
   if (!key) return tl::unexpected(base::Error(key.error()).in("MIHARU_TOKEN_KEY_FILE"));
   api::StoreSiteOptions site;
@@ -34,7 +37,10 @@ base::Status ServeService::start() {
   net::HttpServerOptions options;
   options.listen = options_.listen.to_string();
   server_ = std::make_unique<net::HttpServer>(
-      control_, options, [this](net::HttpRequest request, std::shared_ptr<net::HttpExchange> exchange) {
+      control_, options,
+      [this, forwarded = std::move(*forwarded)](net::HttpRequest request,
+                                                std::shared_ptr<net::HttpExchange> exchange) {
+        forwarded.apply(request);
         handle(std::move(request), exchange);
       });
   return server_->start();

@@ -21,6 +21,7 @@ struct ServeOptions {
   std::unique_ptr<api::MediaDelivery> delivery{};  // null: through the server
   // Longer intervals have one entry per object in their playlist.
   base::nanoseconds by_chunk = std::chrono::hours(24);
+  std::vector<std::string> trusted_proxies{};  // addresses or networks in CIDR form
 };
 
 // Requests are answered by a pool of threads: a store may take its time.

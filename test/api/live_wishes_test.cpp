@@ -196,6 +196,9 @@ TEST_F(LiveWishesTest, AnswersSayWhatToDo) {
   const net::HttpResponse refused = wishes_.respond("front", access_);
   EXPECT_EQ(refused.status, 503U);
   EXPECT_THAT(std::get<std::string>(refused.body), HasSubstr("s3:PutObject of control/*/wanted.json"));
+  store_.objects.erase(kKey);
+  EXPECT_THAT(std::get<std::string>(wishes_.respond("front", access_).body),
+              HasSubstr("there is no control/r1/wanted.json yet"));
 }
 
 TEST_F(LiveWishesTest, AStoreOfARecorderItselfHasNone) {

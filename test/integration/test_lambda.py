@@ -1,5 +1,6 @@
 """The Lambda function: the program that is uploaded, in AWS's emulator, over a bucket of a real S3 server."""
 import base64
+import hashlib
 import json
 import re
 import subprocess
@@ -102,8 +103,9 @@ def vod(address, objects, more=""):
 
 def sign_in(address):
     """The session as a Cookie field."""
-    status, headers, _ = get(f"{address}/api/v1/session", {"Content-Type": "application/json"},
-                             json.dumps({"user": "alice", "password": PASSWORD}).encode())
+    body = json.dumps({"user": "alice", "password": PASSWORD}).encode()
+    fields = {"Content-Type": "application/json", "x-amz-content-sha256": hashlib.sha256(body).hexdigest()}
+    status, headers, _ = get(f"{address}/api/v1/session", fields, body)
     assert status == 204
     assert "Secure" in headers["Set-Cookie"] and "HttpOnly" in headers["Set-Cookie"]
     return headers["Set-Cookie"].split(";")[0]

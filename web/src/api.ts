@@ -1,4 +1,5 @@
 // The server's HTTP interface. Addresses are relative to the page, which may live below any base path.
+import { withPayloadHash } from './payload_hash';
 
 /** `stored`: the server has its recording, and not the camera. */
 export type CameraState = 'recording' | 'connecting' | 'waiting' | 'off' | 'stored';
@@ -57,7 +58,8 @@ async function request(path: string, init: RequestInit = {}): Promise<Response> 
   let response: Response;
   try {
     const timeout = AbortSignal.timeout(kTimeout_ms);
-    response = await fetch(path, { credentials: 'same-origin', cache: 'no-cache', signal: timeout, ...init });
+    const hashed = await withPayloadHash(init);
+    response = await fetch(path, { credentials: 'same-origin', cache: 'no-cache', signal: timeout, ...hashed });
   } catch (error) {
     if (init.signal?.aborted) throw error;
     throw new ApiError('unreachable', String(error));

@@ -1,3 +1,4 @@
+import { withPayloadHash } from '../payload_hash';
 import { HlsTransport, kSegments } from './hls_transport';
 import type { LiveError } from './live_error';
 import { LiveWish } from './live_wish';
@@ -20,7 +21,7 @@ export class BucketTransport implements Transport {
   ) {
     this.nothing = createVideo(muted);
     const wish = new URL(`api/v1/cameras/${encodeURIComponent(camera)}/live`, base).href;
-    this.wish = new LiveWish((address, init) => fetch(address, init), wish, base, {
+    this.wish = new LiveWish(async (address, init) => fetch(address, await withPayloadHash(init)), wish, base, {
       onWaiting: (waiting) => events.onWaiting?.(waiting),
       onPlaylist: (address) => this.play(address),
       onEnd: (error) => this.end(error),
