@@ -49,11 +49,27 @@ bool Forwarded::trusts(const std::string& text) const {
   });
 }
 
+namespace {
+
+// A proxy may add a line of its own behind those that the client made up.
+std::string whole_chain(const net::HttpRequest& request) {
+  std::string chain;
+  for (const auto& [name, value] : request.headers) {
+    if (!base::equals_ignoring_case(name, "X-Forwarded-For")) continue;
+    if (!chain.empty()) chain += ',';
+    chain += value;
+  }
+  return chain;
+}
+
+}  // namespace
+
 bool Forwarded::apply(net::HttpRequest& request) const {
   if (trusts(request.remote)) {
     request.secure |= base::equals_ignoring_case(base::trim(request.header("X-Forwarded-Proto")), "https");
     // From the right: each proxy appended who it heard. The first that is not one of ours is who asked.
-    std::string_view chain = request.header("X-Forwarded-For");
+    const std::string all = whole_chain(request);
+    std::string_view chain = all;
     while (!chain.empty()) {
       const size_t comma = chain.rfind(',');
       const std::string hop(base::trim(comma == std::string_view::npos ? chain : chain.substr(comma + 1)));

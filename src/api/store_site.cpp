@@ -1,5 +1,10 @@
 #include "api/store_site.h"
 
+#include <algorithm>
+#include <atomic>
+#include <iterator>
+#include <thread>
+
 #include <fmt/format.h>
 #include <boost/json.hpp>
 
@@ -124,14 +129,37 @@ void StoreSite::add_refusals() {
   }
 }
 
+std::vector<base::Result<store::CatalogEntryPtr>> StoreSite::newest_of_each(
+    const std::vector<std::string>& cameras) {
+  std::vector<base::Result<store::CatalogEntryPtr>> newest(cameras.size());
+  std::atomic<size_t> next{0};
+  const auto look = [&] {
+    for (size_t i = next.fetch_add(1); i < cameras.size(); i = next.fetch_add(1))
+      newest[i] = footage_.newest(cameras[i]);
+  };
+  // A round trip or more for each.
+  std::vector<std::jthread> beside;
+  if (store_.is_bucket()) {
+    for (size_t i = 1; i < std::min(cameras.size(), kLookedForAtOnce); ++i) beside.emplace_back(look);
+  }
+  look();
+  beside.clear();
+  return newest;
+}
+
 base::Result<std::string> StoreSite::cameras_json(const Access& access) {
   const auto names = footage_.cameras();
   if (!names) return tl::unexpected(names.error());
+  std::vector<std::string> seen;
+  std::ranges::copy_if(*names, std::back_inserter(seen), [&access](const std::string& name) {
+    return may_at_some_time(access, name, Right::kPlayback);
+  });
+  const auto newest_of = newest_of_each(seen);
   boost::json::object root;
   boost::json::array& list = root["cameras"].emplace_array();
-  for (const std::string& name : *names) {
-    if (!may_at_some_time(access, name, Right::kPlayback)) continue;
-    const auto newest = footage_.newest(name);
+  for (size_t i = 0; i < seen.size(); ++i) {
+    const std::string& name = seen[i];
+    const auto& newest = newest_of[i];
     if (!newest) return tl::unexpected(newest.error());
     boost::json::object camera;
     camera["name"] = name;

@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "api/auth/auth.h"
 #include "api/delivery.h"
@@ -26,6 +27,8 @@ struct StoreSiteOptions {
 // owns it adds the page last. Thread-safe once all routes are added; blocks as long as the store does.
 class StoreSite {
  public:
+  static constexpr size_t kLookedForAtOnce = 8;
+
   // Both must outlive it.
   StoreSite(store::ObjectStore& store, const base::Clock& clock, const TokenKey& key,
             StoreSiteOptions options);
@@ -47,6 +50,8 @@ class StoreSite {
   void add_media(const std::string& pattern);
   void add_refusals();
   base::Result<std::string> cameras_json(const Access& access);
+  // In the order of `cameras`; several side by side where the store is far away.
+  std::vector<base::Result<store::CatalogEntryPtr>> newest_of_each(const std::vector<std::string>& cameras);
 
   store::ObjectStore& store_;
   const base::Clock& clock_;

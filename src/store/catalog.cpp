@@ -9,6 +9,8 @@
 
 #include <fmt/format.h>
 
+#include "store/outermost.h"
+
 namespace miharu::store {
 namespace {
 
@@ -209,15 +211,42 @@ class Catalog::Impl {
 
   base::Result<CatalogEntryPtr> oldest(std::string_view camera) {
     if (auto checked = check_camera_name(camera); !checked) return tl::unexpected(std::move(checked.error()));
-    return outermost_below(camera, fmt::format("{}rec/{}/", root_, camera), 0, End::kOldest);
+    const base::SteadyTime now = clock_.steady();
+    if (is_in_bucket()) {
+      if (auto known = outermost_.oldest(camera, now)) return std::move(*known);
+    }
+    auto entry = outermost_below(camera, fmt::format("{}rec/{}/", root_, camera), 0, End::kOldest);
+    if (entry && is_in_bucket()) outermost_.keep_oldest(camera, *entry, now);
+    return entry;
   }
 
   base::Result<CatalogEntryPtr> newest(std::string_view camera) {
     if (auto checked = check_camera_name(camera); !checked) return tl::unexpected(std::move(checked.error()));
-    return outermost_below(camera, fmt::format("{}rec/{}/", root_, camera), 0, End::kNewest);
+    const base::SteadyTime now = clock_.steady();
+    if (is_in_bucket()) {
+      if (auto known = outermost_.newest(camera, now)) return std::move(*known);
+      auto later = newest_behind(camera, outermost_.look_behind(camera, now));
+      if (!later || *later) {
+        if (later) outermost_.keep_newest(camera, *later, false, now, clock_.utc());
+        return later;
+      }
+    }
+    auto entry = outermost_below(camera, fmt::format("{}rec/{}/", root_, camera), 0, End::kNewest);
+    if (entry && is_in_bucket()) outermost_.keep_newest(camera, *entry, true, now, clock_.utc());
+    return entry;
   }
 
  private:
+  // The newest object of the present hour, or of that of `known` (may be null). Null: neither has any.
+  base::Result<CatalogEntryPtr> newest_behind(std::string_view camera, const CatalogEntryPtr& known) {
+    if (!known) return CatalogEntryPtr();
+    const std::string present = hour_of(camera, clock_.utc());
+    const std::string then = hour_of(camera, known->name.start);
+    auto entry = outermost_below(camera, present, kHourDepth, End::kNewest);
+    if (entry && !*entry && then != present) return outermost_below(camera, then, kHourDepth, End::kNewest);
+    return entry;
+  }
+
   [[nodiscard]] std::string hour_of(std::string_view camera, base::UtcTime time) const {
     return root_ + hour_prefix(camera, time);
   }
@@ -380,6 +409,7 @@ class Catalog::Impl {
   const base::Clock& clock_;
   const std::string root_;
   HourCache cache_;
+  Outermost outermost_;
   std::atomic<uint64_t> listed_{0};
   std::atomic<uint64_t> from_cache_{0};
 };

@@ -35,6 +35,11 @@ bool may_have_arrived(const base::Error& error) {
   return error.code != base::Errc::kRefused && error.code != base::Errc::kNotFound;
 }
 
+// A portal of a guest network answers 200 to everything.
+bool is_stored(const net::HttpReply& reply, uint64_t bytes) {
+  return reply.status == 200 && !reply.header("ETag").empty() && reply.sent_bytes == bytes;
+}
+
 }  // namespace
 
 std::string_view name_of(State state) {
@@ -350,7 +355,15 @@ void Uploader::answered(Slot& slot, const base::Result<net::HttpReply>& reply) {
   if (reply) {
     if (const auto error = clock_error(*reply); error && std::chrono::abs(*error) > kMostClockDifference)
       agreed_.reset();
-    if (reply->status >= 200 && reply->status < 300) return done(slot, true);
+    if (reply->status >= 200 && reply->status < 300) {
+      if (is_stored(*reply, slot.bytes)) return done(slot, true);
+      tell(State::kTrouble,
+           fmt::format(
+               "what answers at the endpoint is no S3 server: {} to an upload, without an ETag or before "
+               "all was sent; check [cloud] endpoint and what stands before it",
+               reply->status));
+      return pause(slot, options_.trouble_pause);
+    }
   }
   const s3::Failure failure = reply ? s3::classify(*reply) : s3::classify(reply.error());
   if (failure.fault == s3::Fault::kExists) return done(slot, slot.may_be_ours || reply->resent);

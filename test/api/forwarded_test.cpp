@@ -40,6 +40,14 @@ TEST(Forwarded, BelievesOnlyProxiesThatAreNamed) {
   }
 }
 
+TEST(Forwarded, ALineOfTheProxysOwnStandsBehindThatOfTheClient) {
+  const auto forwarded = Forwarded::make({"10.0.0.0/8"}, "");
+  net::HttpRequest request = request_from("10.1.2.3", "6.6.6.6");
+  request.headers.emplace_back("x-forwarded-for", "1.2.3.4");
+  EXPECT_TRUE(forwarded->apply(request));
+  EXPECT_EQ(request.remote, "1.2.3.4");
+}
+
 TEST(Forwarded, TakesTheBasePathOff) {
   const auto forwarded = Forwarded::make({}, "/cameras");
   net::HttpRequest inside = request_from("1.2.3.4", "");
@@ -56,7 +64,7 @@ TEST(Forwarded, RefusesWhatIsNoNetwork) {
   for (const char* wrong : {"proxy.example", "10.0.0.0/40", "", "1.2.3"}) {
     const auto made = Forwarded::make({wrong}, "");
     ASSERT_FALSE(made.has_value()) << wrong;
-    EXPECT_NE(made.error().text.find("trusted_proxies"), std::string::npos);
+    EXPECT_NE(made.error().text.find("trusted proxies"), std::string::npos);
   }
 }
 

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "store/listed_keys.h"
+#include "store/outermost.h"
 #include "store/synthetic.h"
 #include "support/manual_clock.h"
 
@@ -36,6 +37,9 @@ class MemoryStore final : public ObjectStore {
   }
 
   std::map<std::string, uint64_t> keys;
+  [[nodiscard]] bool is_bucket() const override { return bucket; }
+
+  bool bucket = false;
   bool broken = false;
   std::vector<std::string> asked;  // prefixes that were listed
 };
@@ -161,6 +165,50 @@ TEST_F(RelaysTest, ANewRecorderIsFoundWithinAMinute) {
   store.add("r2/", "a", make_object(kHour + seconds(100), 50, 8));
   clock.advance(Relays::kRefresh);
   EXPECT_EQ(find(seconds(0), seconds(200)).size(), 2U);
+}
+
+TEST_F(RelaysTest, WhatPagesAskForEveryFewSecondsCostsTwoListingsAMinuteOrSo) {
+  store.bucket = true;
+  store.add("r1/", "a", make_object(kHour + hours(1) - seconds(40), 100, 8));
+  const auto newest = [&] {
+    const auto found = relays.newest("a");
+    EXPECT_TRUE(found && *found);
+    return found && *found ? (*found)->name.start - kHour : base::nanoseconds(0);
+  };
+  EXPECT_EQ(newest(), hours(1) - seconds(40));
+  EXPECT_TRUE(relays.oldest("a"));
+  store.asked.clear();
+  for (int i = 0; i < 3; ++i) {
+    clock.advance(seconds(4));
+    EXPECT_EQ(newest(), hours(1) - seconds(40));
+    EXPECT_TRUE(relays.oldest("a"));
+  }
+  EXPECT_TRUE(store.asked.empty());
+  // The present hour has nothing yet: that of the newest known is looked at too.
+  clock.advance(seconds(4));
+  store.add("r1/", "a", make_object(kHour + hours(1) - seconds(10), 108, 8));
+  EXPECT_EQ(newest(), hours(1) - seconds(10));
+  EXPECT_EQ(store.asked, (std::vector<std::string>{"r1/rec/a/2026/11/21/04/", "r1/rec/a/2026/11/21/03/"}));
+  clock.advance(seconds(16));
+  store.add("r1/", "a", make_object(kHour + hours(1), 116, 8));
+  store.asked.clear();
+  EXPECT_EQ(newest(), hours(1));
+  EXPECT_EQ(store.asked, (std::vector<std::string>{"r1/rec/a/2026/11/21/04/"}));
+  // Deleted by somebody: all is looked at again.
+  std::erase_if(store.keys, [](const auto& each) { return each.first.find("/03/") == std::string::npos; });
+  clock.advance(seconds(16));
+  EXPECT_EQ(newest(), hours(1) - seconds(10));
+}
+
+TEST_F(RelaysTest, OfACameraThatWasAwayTheNewestIsFoundWithinAMinute) {
+  store.bucket = true;
+  store.add("r1/", "a", make_object(kHour - hours(30), 100, 8));
+  EXPECT_TRUE(relays.newest("a"));
+  store.add("r1/", "a", make_object(kHour + hours(1), 130, 8));
+  clock.advance(Outermost::kAwayKnown);
+  const auto found = relays.newest("a");
+  ASSERT_TRUE(found && *found);
+  EXPECT_EQ((*found)->name.start, kHour + hours(1));
 }
 
 TEST_F(RelaysTest, AStoreThatIsAwayIsAnError) {

@@ -92,13 +92,14 @@ class FakeStore {
     puts_.push_back({key, !request.header("expect").empty()});
     changed_.notify_all();
     const auto refused = refuse_(puts_.size() - 1, key);
+    if (refused && *refused == 200) return {200, {{"Content-Type", "text/html"}}, "Welcome to our hotel"};
     if (refused && *refused != 0)
       return error(*refused, *refused == 503 ? "SlowDown" : *refused == 400 ? "BadDigest" : "AccessDenied");
     if (objects_.contains(key)) return error(412, "PreconditionFailed");
     objects_[key] = request.body;
     changed_.notify_all();
     if (refused) return error(500, "InternalError");
-    return {200, {}, {}};
+    return {200, {{"ETag", "\"5d41402abc4b2a76b9719d911017c592\""}}, {}};
   }
 
   std::mutex mutex_;
@@ -244,7 +245,7 @@ TEST_F(UploaderTest, AnObjectWithoutAnAnswerWaitsWhileOthersGoOn) {
       if (head.find("Expect: ") != std::string::npos) peer.say("HTTP/1.1 100 Continue\r\n\r\n");
       peer.bytes(std::stoul(head.substr(at, head.find('\r', at) - at)));
       if (!answers) return false;
-      peer.say("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+      peer.say("HTTP/1.1 200 OK\r\nETag: \"1\"\r\nContent-Length: 0\r\n\r\n");
     } else {
       peer.say("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
     }
@@ -337,6 +338,17 @@ TEST_F(UploaderTest, ARefusalForGoodIsToldAndTriedAgain) {
   server.set_refuse([](size_t, const std::string&) { return std::nullopt; });
   ASSERT_TRUE(server.wait_for(2));
   EXPECT_EQ(drained().error, "");
+}
+
+TEST_F(UploaderTest, WhoAnswersOkAndIsNoStoreHasSavedNothing) {
+  record(2);
+  FakeStore server([](size_t, const std::string&) { return std::optional<unsigned>(200); });
+  start(server, 1);
+  EXPECT_THAT(wait_for(State::kTrouble).error, HasSubstr("is no S3 server"));
+  EXPECT_EQ(uploader_->status().objects, 0U);
+  server.set_refuse([](size_t, const std::string&) { return std::nullopt; });
+  ASSERT_TRUE(server.wait_for(2));
+  EXPECT_EQ(drained().objects, 2U);
 }
 
 TEST_F(UploaderTest, AnObjectThatIsRefusedHoldsUpNoOther) {
