@@ -345,6 +345,30 @@ TEST_P(RecorderTest, WhatComesWhileObjectsAreRecoveredIsRecorded) {
   EXPECT_FALSE((*gaps)[2].end) << "it was stopped";
 }
 
+TEST_P(RecorderTest, AStoreThatIsNotThereAtTheStartIsAGap) {
+  stop_recorder();
+  const fs::path identity = folder_.path() / "store" / "miharu-store.json";
+  fs::rename(identity, folder_.path() / "aside");
+  std::promise<void> asked = hold_up_disk();
+  begin_recorder();
+  start_run();
+  place(seconds(2));
+  asked.set_value();
+  settle();
+  EXPECT_GE(recorder_->status().frames_dropped, 50U);
+  EXPECT_EQ(waiting_.bytes, 0U);
+  fs::rename(folder_.path() / "aside", identity);
+  settle();
+  const base::UtcTime again = time_;
+  record(seconds(3));
+  stop_recorder();
+  EXPECT_EQ(verify().runs, 1U);
+  const auto entries = recorded();
+  ASSERT_FALSE(entries.empty());
+  EXPECT_EQ(entries.front()->name.start, again);
+  EXPECT_EQ(entries.front()->name.run.reason, store::RunReason::kDisk);
+}
+
 TEST_P(RecorderTest, WhatWaitsForARecoveryIsBoundedAndTheRestIsAGap) {
   stop_recorder();
   std::promise<void> recovered = hold_up_disk();
