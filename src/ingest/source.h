@@ -51,8 +51,9 @@ class SourceListener {
   virtual void on_interrupted(Interruption reason, const base::Error& error) = 0;
 };
 
-// Lives on one media thread. start() once; stop() ends the session (TEARDOWN) without waiting for the camera,
-// after it no listener call comes. Reconnecting, with its back-off, is the source's own business.
+// Lives on one media thread. start() once; stop() hands on what has arrived, unless it is called in a
+// listener's call, and ends the session (TEARDOWN) without waiting for the camera; after it no listener call
+// comes. Reconnecting, with its back-off, is the source's own business.
 class Source {
  public:
   virtual ~Source() = default;

@@ -30,7 +30,7 @@ class H264Depacketizer final : public Depacketizer, private h264::NalHandler {
   }
 
   void push(const Input& input) override;
-  void flush() override { end_unit(); }
+  void flush() override;
   void reset() override {
     discard_unit();
     dts_.reset();
@@ -134,6 +134,14 @@ void H264Depacketizer::push(const Input& input) {
       marked_unit_ = timestamp;
     }
   }
+}
+
+void H264Depacketizer::flush() {
+  const bool cut = assembler_.in_fragment() || (markers_ == Markers::kGood && !unit_.marker);
+  if (!unit_.open || !cut) return end_unit();
+  discard_unit();
+  miss();
+  sink_.on_drop(Error{Errc::kTruncated, "access unit lost: its end has not come", -1});
 }
 
 bool H264Depacketizer::marker_ends_unit() {

@@ -125,11 +125,13 @@ Recorder::Recorder(std::string camera, SegmenterOptions options, const RecorderE
 }
 
 Recorder::~Recorder() {
+  if (early_) count_waiting(-static_cast<int64_t>(early_->bytes()));
   if (environment_.waiting) --environment_.waiting->cameras;
   *alive_ = false;
 }
 
 void Recorder::start() {
+  early_.emplace();
   resume();
 }
 
@@ -163,6 +165,8 @@ void Recorder::resume() {
 void Recorder::resumed(const base::Result<ResumePoint>& point) {
   if (stopped_) return;
   if (!point) {
+    take_early(false);
+    if (stop_done_) return stop(std::exchange(stop_done_, nullptr));
     state_ = RecorderStatus::State::kDiskTrouble;
     set_last_error(point.error());
     warn_once(fmt::format("cannot record: {}", point.error().to_string()));
@@ -181,13 +185,28 @@ void Recorder::resumed(const base::Result<ResumePoint>& point) {
     recorded_until_ = *point->recorded_until;
     begin_gap(next_reason_, next_text_.empty() ? "miharu was not running" : next_text_);
   }
-  started_ = true;
   state_ = RecorderStatus::State::kWaiting;
   ready_ = true;
   suspended_ = false;
+  take_early(true);
+  if (stop_done_) stop(std::exchange(stop_done_, nullptr));
+}
+
+void Recorder::take_early(bool record) {
+  if (!early_) return;
+  EarlyFrames early = std::move(*early_);
+  early_.reset();
+  count_waiting(-static_cast<int64_t>(early.bytes()));
+  if (record) {
+    early.hand_on(*this);
+  } else {
+    run_ = early.run();
+    frames_dropped_ += early.drop();
+  }
 }
 
 void Recorder::on_run_start(const stream::RunStart& start) {
+  if (early_) return early_->on_run_start(start);
   run_ = start;
   // Trouble of the disk explains the gap better than what the camera did meanwhile.
   if (next_reason_ == RunReason::kRestart || !suspended_) next_reason_ = start.reason;
@@ -203,6 +222,15 @@ void Recorder::begin_segmenter_run(RunReason reason) {
 }
 
 void Recorder::on_placed(const stream::PlacedFrame& placed) {
+  if (early_) {
+    const uint64_t bytes = EarlyFrames::cost_bytes(placed);
+    if (early_->add(placed, may_wait(bytes))) {
+      count_waiting(static_cast<int64_t>(bytes));
+    } else {
+      ++frames_dropped_;
+    }
+    return;
+  }
   if (stopped_ || !run_) return;
   if (segmenter_.is_behind_pause(placed)) {
     segmenter_.end_run();
@@ -226,6 +254,7 @@ void Recorder::on_placed(const stream::PlacedFrame& placed) {
 }
 
 void Recorder::on_run_end(RunReason reason, const std::string& detail) {
+  if (early_) return early_->on_run_end(reason, detail);
   run_.reset();
   continues_ = segmenter_.running() && !suspended_;
   if (!suspended_) {
@@ -245,6 +274,10 @@ void Recorder::on_run_end(RunReason reason, const std::string& detail) {
 }
 
 void Recorder::stop(std::function<void()> done) {
+  if (early_) {
+    stop_done_ = std::move(done);
+    return;
+  }
   stopped_ = true;
   segmenter_.end_run();
   state_ = RecorderStatus::State::kStopped;
@@ -309,6 +342,12 @@ bool Recorder::may_wait(uint64_t bytes) const {
          mine <= all->max_bytes / std::max<uint64_t>(1, all->cameras);
 }
 
+void Recorder::count_waiting(int64_t more_bytes) {
+  // Modulo 2^64.
+  disk_side_->queued_bytes += static_cast<uint64_t>(more_bytes);
+  if (environment_.waiting) environment_.waiting->bytes += static_cast<uint64_t>(more_bytes);
+}
+
 void Recorder::on_part(Part part) {
   if (suspended_) return;
   const uint64_t bytes = part.size_bytes;
@@ -350,8 +389,7 @@ void Recorder::on_chunk_end(base::UtcTime end, bool object) {
 
 void Recorder::order(std::function<base::Status(CameraWriter&)> work, uint64_t bytes) {
   if (suspended_) return;
-  disk_side_->queued_bytes += bytes;
-  if (environment_.waiting) environment_.waiting->bytes += bytes;
+  count_waiting(static_cast<int64_t>(bytes));
   environment_.disk_loop.post([work = std::move(work), bytes, side = disk_side_] {
     side->queued_bytes -= bytes;
     if (side->environment.waiting) side->environment.waiting->bytes -= bytes;

@@ -10,6 +10,7 @@
 
 #include "net/event_loop.h"
 #include "record/camera_writer.h"
+#include "record/early_frames.h"
 #include "record/gap_log.h"
 #include "record/provisional.h"
 #include "record/segmenter.h"
@@ -84,6 +85,8 @@ class Recorder final : public stream::PlacedListener, private SegmenterListener 
   Recorder(const Recorder&) = delete;
   Recorder& operator=(const Recorder&) = delete;
 
+  // What is placed before the disk thread has answered (it may have to recover what a crash left) is recorded
+  // once it has.
   void start();
   // After the stream ended its run. `done` is called on the disk thread once everything is on disk under its
   // final name.
@@ -105,6 +108,8 @@ class Recorder final : public stream::PlacedListener, private SegmenterListener 
   void resume();
   void resume_after_pause();  // the longer the more often the disk failed
   void resumed(const base::Result<ResumePoint>& point);
+  // Of those placed before the first resumed(): records them, or forgets them.
+  void take_early(bool record);
   // Stops feeding the disk until it answers again; the run that follows begins with `reason`.
   void suspend(store::RunReason reason, const std::string& text);
   void begin_segmenter_run(store::RunReason reason);
@@ -113,6 +118,7 @@ class Recorder final : public stream::PlacedListener, private SegmenterListener 
   void note_clock(const store::ObjectName& name);
   // Whether so many bytes more may wait for the disk.
   [[nodiscard]] bool may_wait(uint64_t bytes) const;
+  void count_waiting(int64_t more_bytes);
   void set_last_error(const base::Error& error);
   // Once for each thing that goes wrong: a disk that stays full would fill the log as well.
   void warn_once(const std::string& text);
@@ -127,9 +133,10 @@ class Recorder final : public stream::PlacedListener, private SegmenterListener 
   std::shared_ptr<bool> alive_;  // false once destroyed: asked by what the disk thread posts back
 
   Segmenter segmenter_;
+  std::optional<EarlyFrames> early_;     // from start() to the first resumed()
+  std::function<void()> stop_done_;      // a stop() that waits for the first resumed()
   std::optional<stream::RunStart> run_;  // the placer's current run
   bool continues_ = false;  // what the pictures of a dependent run lean on was recorded just before
-  bool started_ = false;    // the disk side answered once
   bool ready_ = false;      // the disk side answered: parts may be sent
   bool suspended_ = false;
   bool stopped_ = false;

@@ -128,6 +128,7 @@ void CameraStream::schedule_status() {
       window_bytes_ = window_frames_ = 0;
       window_start_ = now;
     }
+    placer_.tick(now);
     publish_status();
     schedule_status();
   });

@@ -92,6 +92,10 @@ void Placer::add(const media::FramePtr& frame) {
   if ((model_.settled(now) && !waits_for_audio) || held_bytes_ > kMaxHeldBytes) release_held();
 }
 
+void Placer::tick(base::SteadyTime now) {
+  if (!held_.empty() && now - held_.back()->arrival >= kSilent) release_held();
+}
+
 void Placer::release_held() {
   model_.place();
   std::deque<media::FramePtr> frames;

@@ -52,6 +52,8 @@ class Placer {
       1};  // sound must show within this after the first picture to be declared
   static constexpr base::seconds kAudioGone{
       10};  // silent for so long: the track is dropped from the recording
+  // A camera that has sent nothing for so long is not waited for to place what is held.
+  static constexpr base::seconds kSilent{3};
   // Sound this far ahead of the picture is no sound of it.
   static constexpr base::seconds kMaxSoundLead{10};
 
@@ -64,6 +66,8 @@ class Placer {
   void observe(const ingest::SenderReport& report, uint32_t clock_rate);
   // A frame to be recorded: the observed one itself, or what was transcoded from it, on the same time line.
   void add(const media::FramePtr& frame);
+  // Now and then: places what is held of a camera that fell silent.
+  void tick(base::SteadyTime now);
   // Frames that follow have no relation to those before. What was held is placed and handed on first.
   void interrupt(store::RunReason reason, const std::string& detail);
   // The same, but the camera goes on without a pause: the run goes on to the next key frame, where one with

@@ -71,6 +71,21 @@ class PictureClock final : public base::Clock {
   bool ended_ = false;
 };
 
+// Of one picture, a packet each.
+std::vector<std::string> picture_units() {
+  std::vector<std::string> units;
+  const auto stream = base::read_file(test::data_path("media/h264-blackframe.264"), 1 << 20);
+  std::string_view rest = base::as_text(*stream);
+  for (constexpr std::string_view kCode("\0\0\1", 3); !rest.empty();) {
+    const size_t end = rest.find(kCode);
+    std::string_view unit = rest.substr(0, end);
+    while (!unit.empty() && unit.back() == '\0') unit.remove_suffix(1);
+    if (!unit.empty()) units.emplace_back(unit);
+    rest = end == std::string_view::npos ? std::string_view{} : rest.substr(end + 3);
+  }
+  return units;
+}
+
 // One camera, one connection at a time, one thread.
 class TestCamera {
  public:
@@ -84,15 +99,6 @@ class TestCamera {
     EXPECT_EQ(::listen(listener_.fd(), 8), 0);
     ::getsockname(listener_.fd(), reinterpret_cast<sockaddr*>(&address), &size);
     port_ = ntohs(address.sin_port);
-    const auto stream = base::read_file(test::data_path("media/h264-blackframe.264"), 1 << 20);
-    std::string_view rest = base::as_text(*stream);
-    for (constexpr std::string_view kCode("\0\0\1", 3); !rest.empty();) {
-      const size_t end = rest.find(kCode);
-      std::string_view unit = rest.substr(0, end);
-      while (!unit.empty() && unit.back() == '\0') unit.remove_suffix(1);
-      if (!unit.empty()) units_.emplace_back(unit);
-      rest = end == std::string_view::npos ? std::string_view{} : rest.substr(end + 3);
-    }
     thread_ = std::thread([this] { run(); });
   }
   ~TestCamera() {
@@ -227,7 +233,7 @@ class TestCamera {
   base::File listener_;
   uint16_t port_ = 0;
   int sessions_ = 0;
-  std::vector<std::string> units_;
+  std::vector<std::string> units_ = picture_units();
   std::atomic<bool> stop_{false};
   std::thread thread_;
 };
@@ -250,6 +256,9 @@ class Viewer : public SourceListener {
       source_->stop();
       source_.reset();
     });
+  }
+  void stop() {
+    loop_.run_and_wait([&] { source_->stop(); });
   }
   SourceStatus status() {
     SourceStatus out;
@@ -317,6 +326,25 @@ RtspOptions options_for(const TestCamera& camera, RtspTransport transport = Rtsp
   options.url = camera.url(user);
   options.transport = transport;
   return options;
+}
+
+TEST(RtspSource, WhatHasArrivedIsHandedOnWhenItIsStopped) {
+  for (const auto transport : {RtspTransport::kTcp, RtspTransport::kUdp}) {
+    const auto packets = static_cast<int>(picture_units().size());
+    Behaviour behaviour;
+    behaviour.stop_media_after = packets;
+    TestCamera camera(behaviour);
+    Viewer viewer(options_for(camera, transport));
+    const auto deadline = std::chrono::steady_clock::now() + 20s;
+    while (viewer.status().packets < static_cast<uint64_t>(packets)) {
+      ASSERT_LT(std::chrono::steady_clock::now(), deadline);
+      std::this_thread::yield();
+    }
+    EXPECT_EQ(viewer.frames, 0) << "no other packet has told that the picture is whole";
+    viewer.stop();
+    EXPECT_EQ(viewer.frames, 1);
+    EXPECT_EQ(viewer.losses, 0);
+  }
 }
 
 TEST(RtspSource, PlaysOverEachTransport) {

@@ -195,11 +195,17 @@ class Session:
         try:
             reply = await self.reply_head(request)
             # Refused before the body: who asked for consent does not send it, others have begun.
-            if not body.done() and request.expects and request.sent == 0:
+            refused = not body.done() and request.expects and request.sent == 0
+            if refused:
                 body.cancel()
+                await asyncio.wait({body})
+                reply.data = reply.data[:-2] + b"Connection: close\r\n\r\n"
             keep = await self.hand_on_reply(request, reply)
+            if refused:
+                await self.discard_body(request)
+                return False
             await asyncio.wait({body})
-            return keep and (body.cancelled() or body.exception() is None)
+            return keep and body.exception() is None
         finally:
             body.cancel()
             with contextlib.suppress(asyncio.CancelledError, Gone, OSError):
@@ -211,17 +217,22 @@ class Session:
         if not early:
             await self.take_body(request, request.length, None)
         request.status = 503
-        over = early and request.length > 0 and not request.expects
+        over = early and request.length > 0
         head = (f"HTTP/1.1 503 Slow Down\r\nDate: {email.utils.formatdate(time.time() + proxy.date_shift, usegmt=True)}\r\n"
                 f"Content-Type: application/xml\r\nContent-Length: {len(BUSY_BODY)}\r\n"
                 f"{'Connection: close' + chr(13) + chr(10) if over else ''}\r\n").encode()
         await self.to_client(head + (b"" if request.method == "HEAD" else BUSY_BODY))
         request.done = time.time()
         if over:
-            # A server that closes with unread bytes resets the connection, and its answer may be lost with it.
-            with contextlib.suppress(Gone, OSError):
-                await asyncio.wait_for(self.take_body(request, request.length, None), 1)
+            await self.discard_body(request)
         return not over
+
+    async def discard_body(self, request):
+        """Of a request that was refused before it. Its client may have begun, also one that asked for consent: nobody has to wait for
+        that for ever (RFC 9110 section 10.1.1). A server that closes with unread bytes resets the connection, and its answer may be
+        lost with it; one that goes on takes them for the next request."""
+        with contextlib.suppress(Gone, OSError, asyncio.TimeoutError):
+            await asyncio.wait_for(self.take_body(request, request.length, None), 1)
 
     async def cut_off(self, request):
         if request.length > 0 and not request.expects:

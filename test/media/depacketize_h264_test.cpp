@@ -220,6 +220,18 @@ TEST_F(H264DepacketizerTest, NewSequenceLosesNothingThatIsWhole) {
   EXPECT_EQ(summary(), "K0 P1 P!2 K3 ");
 }
 
+TEST_F(H264DepacketizerTest, WhatIsCutByTheEndOfTheSessionIsNoPicture) {
+  make_with_sprop();
+  push_all({{kIdr, 0, true}});
+  EXPECT_EQ(summary(), "K0 ") << "whole, as well as can be known";
+  push_all({{kP, 1, true}, {kP, 2, true}, {kP, 3, false}});
+  EXPECT_EQ(summary(), "K0 P1 P2 ") << "markers are believed, and its marker has not come";
+  EXPECT_EQ(sink.drops.size(), 1U);
+  make_with_sprop();
+  push_all({{kIdr, 10, true}, {kP, 11, false}, {"5c81e0", 11, false}});
+  EXPECT_EQ(summary(), "K0 P1 P2 K10 ") << "a slice in pieces";
+}
+
 TEST_F(H264DepacketizerTest, WritesAvccWithoutParameterSets) {
   make({});
   // STAP-A of AUD, SPS, PPS; then SEI, IDR and filler.

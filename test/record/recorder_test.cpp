@@ -116,6 +116,10 @@ class RecorderTest : public ::testing::TestWithParam<store::Container> {
   }
 
   void make_recorder() {
+    begin_recorder();
+    settle();
+  }
+  void begin_recorder() {
     SegmenterOptions options;
     options.container = GetParam();
     options.segment = seconds(6);
@@ -145,7 +149,12 @@ class RecorderTest : public ::testing::TestWithParam<store::Container> {
               &waiting_});
       recorder_->start();
     });
-    settle();
+  }
+  // The disk thread has something else to do until the promise is kept.
+  [[nodiscard]] std::promise<void> hold_up_disk() {
+    std::promise<void> release;
+    disk_loop_.post([until = std::make_shared<std::future<void>>(release.get_future())] { until->wait(); });
+    return release;
   }
   void stop_recorder() {
     std::promise<void> done;
@@ -177,6 +186,10 @@ class RecorderTest : public ::testing::TestWithParam<store::Container> {
     media_.run_and_wait([&] { recorder_->on_run_start({reason, "", video_, audio_}); });
   }
   void record(base::nanoseconds length) {
+    place(length);
+    settle();
+  }
+  void place(base::nanoseconds length) {
     media_.run_and_wait([&] {
       const base::UtcTime until = time_ + length;
       for (; time_ < until; time_ += milliseconds(40)) {
@@ -188,7 +201,6 @@ class RecorderTest : public ::testing::TestWithParam<store::Container> {
         }
       }
     });
-    settle();
   }
   VerifyReport verify() {
     auto report = verify_store(*store_, {}, {});
@@ -288,6 +300,96 @@ TEST_P(RecorderTest, ACrashLosesAtMostTheRunningPart) {
   stop_recorder();
   const VerifyReport after = verify();
   EXPECT_EQ(after.runs, 2U);
+}
+
+// After a kill the disk thread recovers what all cameras left, one after the other: nothing that this one
+// sends meanwhile may be lost, nor by a stop in the middle of it.
+TEST_P(RecorderTest, WhatComesWhileObjectsAreRecoveredIsRecorded) {
+  start_run();
+  record(milliseconds(2400));
+  media_.run_and_wait([&] { recorder_.reset(); });
+  settle();
+  std::promise<void> recovered = hold_up_disk();
+  begin_recorder();
+  time_ = audio_time_ = kStart + seconds(10);
+  const base::UtcTime begun = time_;
+  start_run();
+  place(milliseconds(3400));
+  media_.run_and_wait([&] {
+    recorder_->on_run_end(store::RunReason::kCameraLost, "the camera was lost");
+    recorder_->on_run_start({store::RunReason::kCameraLost, "", video_, audio_});
+  });
+  time_ = audio_time_ = kStart + seconds(16);  // with a key frame
+  place(milliseconds(1800));
+  const uint64_t waiting = recorder_->status().queued_bytes;
+  EXPECT_GT(waiting, 5200 / 40 * 3000U);
+  EXPECT_EQ(waiting_.bytes, waiting);
+  media_.post([this, &recovered] {
+    recorder_->on_run_end(store::RunReason::kRestart, "miharu was stopped");
+    recovered.set_value();
+  });
+  stop_recorder();
+  EXPECT_EQ(waiting_.bytes, 0U);
+  EXPECT_EQ(verify().runs, 3U);
+  const auto entries = recorded();
+  ASSERT_EQ(entries.size(), 3U);
+  EXPECT_EQ(entries[1]->name.start, begun);
+  EXPECT_EQ(entries[1]->name.end(), begun + milliseconds(3400));
+  EXPECT_EQ(entries[2]->name.start, kStart + seconds(16));
+  EXPECT_EQ(entries[2]->name.end(), kStart + milliseconds(17'800));
+  const auto gaps = gaps_->find("front", kStart, kStart + seconds(20));
+  ASSERT_TRUE(gaps.has_value());
+  ASSERT_EQ(gaps->size(), 3U);
+  EXPECT_EQ((*gaps)[0].end, begun);
+  EXPECT_EQ((*gaps)[1].end, kStart + seconds(16));
+  EXPECT_FALSE((*gaps)[2].end) << "it was stopped";
+}
+
+TEST_P(RecorderTest, AStoreThatIsNotThereAtTheStartIsAGap) {
+  stop_recorder();
+  const fs::path identity = folder_.path() / "store" / "miharu-store.json";
+  fs::rename(identity, folder_.path() / "aside");
+  std::promise<void> asked = hold_up_disk();
+  begin_recorder();
+  start_run();
+  place(seconds(2));
+  asked.set_value();
+  settle();
+  EXPECT_GE(recorder_->status().frames_dropped, 50U);
+  EXPECT_EQ(waiting_.bytes, 0U);
+  fs::rename(folder_.path() / "aside", identity);
+  settle();
+  const base::UtcTime again = time_;
+  record(seconds(3));
+  stop_recorder();
+  EXPECT_EQ(verify().runs, 1U);
+  const auto entries = recorded();
+  ASSERT_FALSE(entries.empty());
+  EXPECT_EQ(entries.front()->name.start, again);
+  EXPECT_EQ(entries.front()->name.run.reason, store::RunReason::kDisk);
+}
+
+TEST_P(RecorderTest, WhatWaitsForARecoveryIsBoundedAndTheRestIsAGap) {
+  stop_recorder();
+  std::promise<void> recovered = hold_up_disk();
+  begin_recorder();
+  start_run();
+  const uint64_t most = most_queued_in_a_minute(60'000);
+  EXPECT_LE(most, RecorderEnvironment::kMaxQueuedBytes);
+  EXPECT_GT(most, RecorderEnvironment::kMaxQueuedBytes / 2);
+  EXPECT_GT(recorder_->status().frames_dropped, 0U);
+  recovered.set_value();
+  settle();
+  audio_time_ = time_;
+  const base::UtcTime again = time_;
+  record(seconds(4));
+  stop_recorder();
+  EXPECT_EQ(waiting_.bytes, 0U);
+  EXPECT_EQ(verify().runs, 2U);
+  const auto entries = recorded();
+  EXPECT_EQ(entries.front()->name.start, kStart);
+  EXPECT_EQ(entries.back()->name.run.reason, store::RunReason::kQueue);
+  EXPECT_EQ(entries.back()->name.start, again);
 }
 
 // A step of the clock between two key frames: the run that goes on is recorded at once, unless what its

@@ -362,6 +362,23 @@ TEST_F(PlacerTest, AnInterruptionHandsOnWhatIsHeld) {
   EXPECT_EQ(last().end_reason, RunReason::kCameraLost);
 }
 
+TEST_F(PlacerTest, WhatIsHeldOfACameraThatFellSilentIsPlaced) {
+  play(5);
+  placer_.tick(clock_.steady());
+  EXPECT_TRUE(out_.runs.empty());
+  clock_.advance(Placer::kSilent);
+  placer_.tick(clock_.steady());
+  ASSERT_EQ(out_.runs.size(), 1U);
+  EXPECT_EQ(last().video.size(), 5U);
+  EXPECT_EQ(last().video.front().dts, kStart);
+  EXPECT_FALSE(last().ended);
+  next_ = (clock_.utc() - kStart) / kPicture;
+  play(5);
+  ASSERT_EQ(out_.runs.size(), 1U) << "it goes on";
+  EXPECT_EQ(last().video.size(), 10U);
+  EXPECT_EQ(last().video.back().dts, made(next_ - 1));
+}
+
 TEST_F(PlacerTest, AfterAnInterruptionTimesAreFoundAnew) {
   play(60, true);
   placer_.interrupt(RunReason::kCameraLost, "no route to host");

@@ -75,6 +75,7 @@ class Client final : public RtspSource, private SessionListener, private TrackLi
   void on_connected(base::Status status);
   void take_fingerprint();
   void on_readable();
+  void take_rest();
   void on_datagrams(TrackKind kind, bool rtcp);
   void receive_datagrams(TrackKind kind, bool rtcp);
   void tick();
@@ -169,6 +170,7 @@ void Client::start() {
 
 void Client::stop() {
   CHECK(thread_.is_current());
+  if (busy_ == 0) take_rest();
   if (stopped_) return;
   stopped_ = true;
   timer_.cancel();
@@ -177,6 +179,17 @@ void Client::stop() {
   loop_.post([this, alive = std::weak_ptr(alive_)] {
     if (!alive.expired()) close();
   });
+}
+
+// Reads are coalesced, and a picture may wait for the next packet to tell that it is whole.
+void Client::take_rest() {
+  if (stopped_ || !session_ || !session_->playing()) return;
+  on_readable();
+  const Busy busy(*this);
+  for (const auto kind : {TrackKind::kAudio, TrackKind::kVideo}) {
+    receive_datagrams(kind, false);
+    if (const auto& receiver = receivers_[index_of(kind)]; receiver && !stopped_) receiver->flush();
+  }
 }
 
 SourceStatus Client::status() const {
