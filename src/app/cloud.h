@@ -1,14 +1,19 @@
 // What [cloud] and the environment come to: a bucket, its keys, and this relay's folder.
 #pragma once
 
+#include <array>
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "app/config.h"
 #include "s3/client.h"
 
 namespace miharu::app {
+
+// What `miharu cloud test` puts below RELAY/live/test/TIME/.
+inline constexpr std::array<std::string_view, 3> kCloudTestFiles{"first.bin", "checksum.bin", "rate.bin"};
 
 struct BucketAccess {
   s3::Bucket bucket;

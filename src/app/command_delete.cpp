@@ -150,7 +150,7 @@ class Deletion {
 
   // Every version of what overlaps the interval, whichever recorder wrote it.
   base::Status find_in_bucket() {
-    const auto relays = relays_of(*bucket_);
+    const auto relays = possible_relays(*bucket_);
     if (!relays) return tl::unexpected(relays.error());
     for (const std::string& relay : *relays) {
       const std::string prefix = relay + "rec/" + camera_ + "/";
@@ -169,7 +169,8 @@ class Deletion {
       const auto live = for_each_version(
           *bucket_, relay + "live/" + camera_ + "/", "", [&](const s3::ListedVersion& version) {
             const auto modified = base::parse_time(version.modified, interval_.to);
-            if (modified && *modified >= interval_.from && *modified <= interval_.to + kLiveDelay) {
+            if (is_live_object(version.key, relay) && modified && *modified >= interval_.from &&
+                *modified <= interval_.to + kLiveDelay) {
               take(version);
             }
             return true;

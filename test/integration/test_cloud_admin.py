@@ -111,6 +111,37 @@ def test_prune_takes_all_versions_of_what_is_too_old(store, recorded):
     assert versions(store)["r1/rec/front/2020/01/01/00/notes.txt"] == 1
 
 
+def make_old(store, age):
+    """All versions that are there, as the store tells their age."""
+    then = time.time() - age.total_seconds()
+    for part in ("data", "versions"):
+        for path in (store.folder / part).rglob("*"):
+            if path.is_file():
+                os.utime(path, (then, then))
+
+
+@pytest.mark.parametrize("prefix", ["", "home/"])
+def test_prune_leaves_what_others_have_in_the_bucket(tmp_path, recorded, prefix):
+    with Store(tmp_path / "shared", prefix=prefix) as store:
+        store.client().put_bucket_versioning(Bucket=store.bucket, VersioningConfiguration={"Status": "Enabled"})
+        foreign = ["website/live/index.html", "website/live/front/s1/live.m3u8", "control/plans/budget.ods", "control/r9/wanted.json",
+                   "shop/rec/Big Sale/photo.jpg", "shop/live/front/s1/live.m3u8", "r1/live/notes.txt", "r1/live/front/s1/holiday.mp4",
+                   "r1/live/front/s1/init_new.mp4", "r1/live/front/S1/live.m3u8", "r1/live/test/1/other.bin", "control/r1/notes.txt"]
+        kept = [aged(recorded.objects("front")[0], timedelta(hours=1)), "control/r1/wanted.json"]
+        live = ["live.m3u8", "init_1fr.mp4", "1fr_2b_0.mp4", "1fr_2b_11.ts"]
+        ours = [*(f"r1/live/front/s0123456789abcdef/{name}" for name in live), "r1/live/test/1795287600123/first.bin"]
+        for _ in range(2):
+            for key in [*foreign, *kept, *ours]:
+                put(store, key)
+        before = versions(store)
+        make_old(store, timedelta(hours=30))
+        status, lines, errors = prune(store, "--keep", "30d")
+        assert status == DONE, errors
+        assert {(line["type"], line.get("relay"), line["versions"]) for line in lines} == {
+            ("live", "r1", 2 * len(ours)), ("control", "r1", 1), ("summary", None, 2 * len(ours) + 1)}
+        assert versions(store) == {key: count - (key == "control/r1/wanted.json") for key, count in before.items() if key not in ours}
+
+
 def test_prune_says_what_it_needs(store, recorded, folder):
     item = recorded.objects("front")[0]
     put(store, aged(item, timedelta(days=40)))
@@ -326,8 +357,8 @@ def test_delete_takes_an_interval_out_of_both_places_for_good(store, folder):
     items = server.objects("front")
     wanted = items[1]
     put(store, f"r1/{wanted.path.relative_to(server.store)}", wanted.path.read_bytes())  # a second version
-    put(store, "r1/live/front/1/part1.mp4")
-    put(store, "r1/live/yard/1/part1.mp4")
+    put(store, "r1/live/front/s1/1fr_1a_0.mp4")
+    put(store, "r1/live/yard/s1/1fr_1a_0.mp4")
     # A machine that was replaced had the same camera.
     put(store, f"r0/{wanted.path.relative_to(server.store)}")
     others = {key for key in versions(store) if wanted.path.name not in key and "/live/front/" not in key}
