@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "app/bucket_remover.h"
 #include "base/check.h"
 #include "base/text.h"
 
@@ -166,13 +167,17 @@ void BucketSetup::set_cors() {
 
 void BucketSetup::set_lifecycle() {
   const Reply old = ask("GET", "lifecycle");
-  const auto text = s3::lifecycle_xml(old.good ? old.body : std::string(), rules_.lifecycle(values_),
-                                      recordings_rule_id(values_.relay));
+  const auto cameras = cameras_of(admin_, values_.relay + "/");
+  if (!cameras) return report_.tell(Verdict::kWrong, "lifecycle", cameras.error().text);
+  const auto text = lifecycle_text(rules_, values_, old.good ? old.body : std::string(), *cameras);
   if (!text) return report_.tell(Verdict::kWrong, "lifecycle", text.error().text);
-  settled(ask("PUT", "lifecycle", *text), "lifecycle",
-          fmt::format("recordings expire after {} days", values_.keep_days),
-          fmt::format("this store deletes nothing by itself: run `miharu prune --keep {}d` every day",
-                      values_.keep_days));
+  settled(
+      ask("PUT", "lifecycle", *text), "lifecycle",
+      fmt::format("recordings expire after {} days, of a camera with a cloud_keep after its own; those of "
+                  "a camera that is removed or renamed by the rule that it had",
+                  values_.keep_days),
+      fmt::format("this store deletes nothing by itself: run `miharu prune --keep {}d` every day",
+                  values_.keep_days));
 }
 
 void BucketSetup::write_wishes() {

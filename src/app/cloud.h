@@ -35,8 +35,9 @@ base::Result<BucketAccess> make_admin_access(const Config::Cloud& cloud, const s
 // `store` is s3://bucket/prefix; "" is the configuration's. With an administrator's keys.
 base::Result<BucketAccess> open_bucket(const std::string& store, const Config& config,
                                        const std::string& profile);
-// "" names miharu.toml, which need not be there.
-base::Result<Config> load_config_if_there(const std::filesystem::path& file);
+// "" names miharu.toml, which need not be there. With the cameras that were added on the page, in `data`.
+base::Result<Config> load_config_if_there(const std::filesystem::path& file,
+                                          const std::filesystem::path& data);
 base::Result<CloudAccess> make_cloud_access(const Config::Cloud& cloud, const std::filesystem::path& data);
 
 }  // namespace miharu::app

@@ -73,6 +73,13 @@ unsigned days_of(base::nanoseconds age) {
   return static_cast<unsigned>((age + kDay - base::nanoseconds(1)) / kDay);
 }
 
+std::map<std::string, unsigned> camera_days(const Config& config, unsigned keep_days) {
+  std::map<std::string, unsigned> days;
+  for (const CameraConfig& camera : config.cameras)
+    days[camera.name] = camera.cloud_keep ? days_of(*camera.cloud_keep) : keep_days;
+  return days;
+}
+
 base::Status accept_anything(std::string_view text) {
   static_cast<void>(text);
   return {};
@@ -178,11 +185,7 @@ class CloudInit {
     values_.relay = cloud_.relay;
     values_.keep_days = days_of(*cloud_.keep);
     values_.origin = origin;
-    const bool differ = std::ranges::any_of(
-        config_.cameras, [](const CameraConfig& camera) { return camera.cloud_keep.has_value(); });
-    for (const CameraConfig& camera : config_.cameras) {
-      if (differ) values_.camera_keep_days[camera.name] = days_of(camera.cloud_keep.value_or(*cloud_.keep));
-    }
+    values_.camera_keep_days = camera_days(config_, values_.keep_days);
     return {};
   }
 
@@ -352,7 +355,10 @@ int cloud_init_command(const CloudInitArguments& arguments) {
   std::signal(SIGPIPE, SIG_IGN);
   // What is not there yet is written.
   const bool is_new = !arguments.config.empty() && !std::filesystem::exists(arguments.config);
-  const auto config = is_new ? base::Result<Config>(Config()) : load_config_if_there(arguments.config);
+  ConfigSources only_added;
+  only_added.cameras_file = arguments.data / "cameras.toml";
+  const auto config =
+      is_new ? load_config(only_added) : load_config_if_there(arguments.config, arguments.data);
   if (!config) {
     fmt::print(stderr, "miharu: {}\n", config.error().text);
     return kCalledWrongly;
@@ -366,7 +372,7 @@ int cloud_policy_command(const CloudInitArguments& arguments, const std::string&
     fmt::print("{}\n", json::serialize(rules.cloudformation()));
     return kDone;
   }
-  const auto config = load_config_if_there(arguments.config);
+  const auto config = load_config_if_there(arguments.config, arguments.data);
   if (!config) {
     fmt::print(stderr, "miharu: {}\n", config.error().text);
     return kCalledWrongly;
@@ -387,6 +393,7 @@ int cloud_policy_command(const CloudInitArguments& arguments, const std::string&
   } else if (config->cloud.keep) {
     values.keep_days = days_of(*config->cloud.keep);
   }
+  values.camera_keep_days = camera_days(*config, values.keep_days);
   if (!arguments.origin.empty()) values.origin = arguments.origin;
   fmt::print("{}\n", json::serialize(rules.s3_api(values)));
   return kDone;

@@ -114,7 +114,7 @@ class Deletion {
 
   base::Status find_local() {
     const std::filesystem::path path =
-        config_.store.path.empty() ? arguments_.data / "store" : config_.store.path;
+        config_.store.path.empty() ? arguments_.bucket.data / "store" : config_.store.path;
     auto store = store::DirectoryStore::open(path, store::DirectoryStore::Open::kExisting);
     if (!store) return tl::unexpected(base::Error(store.error()).in("on this disk (or use --only bucket)"));
     store_ = std::move(*store);
@@ -206,8 +206,9 @@ class Deletion {
   }
 
   base::Result<std::unique_ptr<upload::UploadLog>> open_uploads() {
-    if (!std::filesystem::exists(arguments_.data / "miharu.db")) return std::unique_ptr<upload::UploadLog>();
-    return upload::UploadLog::open(arguments_.data / "miharu.db");
+    if (!std::filesystem::exists(arguments_.bucket.data / "miharu.db"))
+      return std::unique_ptr<upload::UploadLog>();
+    return upload::UploadLog::open(arguments_.bucket.data / "miharu.db");
   }
 
   base::Status remove_from_bucket() {
@@ -242,7 +243,7 @@ class Deletion {
                                    {"bucket_bytes", bucket_bytes_}};
     const std::string text = boost::json::serialize(line) + "\n";
     if (is_local()) {
-      if (auto written = append(arguments_.data / "audit.log", text); !written) return written;
+      if (auto written = append(arguments_.bucket.data / "audit.log", text); !written) return written;
     }
     if (!bucket_) return {};
     std::array<std::byte, 4> random{};
@@ -258,8 +259,8 @@ class Deletion {
 
   // For the timeline.
   base::Status explain_gap() {
-    if (local_.empty() || !std::filesystem::exists(arguments_.data / "miharu.db")) return {};
-    auto gaps = record::GapLog::open(arguments_.data / "miharu.db");
+    if (local_.empty() || !std::filesystem::exists(arguments_.bucket.data / "miharu.db")) return {};
+    auto gaps = record::GapLog::open(arguments_.bucket.data / "miharu.db");
     if (!gaps) return tl::unexpected(gaps.error());
     const std::string why = arguments_.reason.empty() ? "" : ": " + arguments_.reason;
     return (*gaps)->add(camera_, {extent_.whole->from, extent_.whole->to, store::RunReason::kOperator,
@@ -313,7 +314,7 @@ int delete_command(const DeleteArguments& arguments) {
   std::signal(SIGPIPE, SIG_IGN);
   const auto interval = parse_interval(arguments.what, "");
   if (!interval) return report_error(interval.error());
-  const auto config = load_config_if_there(arguments.bucket.config);
+  const auto config = load_config_if_there(arguments.bucket.config, arguments.bucket.data);
   if (!config) return report_error(config.error());
   return Deletion(arguments, *config, *interval).run();
 }

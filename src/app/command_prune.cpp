@@ -212,7 +212,7 @@ class Prune {
 
 int prune_command(const AdminArguments& where, const std::vector<std::string>& keep) {
   std::signal(SIGPIPE, SIG_IGN);
-  const auto config = load_config_if_there(where.config);
+  const auto config = load_config_if_there(where.config, where.data);
   if (!config) return report_error(config.error());
   auto times = keep_times(*config, keep);
   if (!times) return report_error(times.error());

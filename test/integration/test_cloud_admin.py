@@ -416,6 +416,28 @@ def test_delete_in_one_place(store, recorded, folder):
     assert len(store.keys("r1/rec/")) == len(recorded.objects("front")) - 1
 
 
+def test_cameras_that_were_added_on_the_page_are_kept_as_they_say(store, recorded, folder):
+    (folder / "data").mkdir()
+    (folder / "data/cameras.toml").write_text('[[camera]]\nname = "front"\nurl = "demo:"\ncloud_keep = "90d"\n', encoding="utf-8")
+    (folder / "m.toml").write_text(store.config(keep="30d") + '[[camera]]\nname = "yard"\nurl = "demo:"\n', encoding="utf-8")
+    items = recorded.objects("front")
+    for camera in ("front", "yard"):
+        put(store, aged(items[0], timedelta(days=40), camera=camera))
+    where = ("--config", folder / "m.toml")
+    done = miharu("prune", *where, data=folder / "data", env=store.environment(ROOT_KEYS))
+    assert done.returncode == DONE and [key.split("/")[2] for key in versions(store)] == ["front"], done.stderr
+    done = miharu("cost", "--json", *where, data=folder / "data")
+    assert {each["camera"]: each["keep_days"] for each in json.loads(done.stdout)["cameras"]} == {"front": 90, "yard": 30}, done.stderr
+    done = miharu("cloud", "policy", *where, data=folder / "data")
+    rules = json.loads(done.stdout)["LifecycleConfiguration"]["Rules"]
+    days = {rule["Filter"]["Prefix"]: rule["Expiration"]["Days"] for rule in rules if "/rec/" in rule["Filter"]["Prefix"]}
+    assert days == {"home/r1/rec/front/": 90, "home/r1/rec/yard/": 30}
+    done = miharu("cloud", "init", "--yes", "--print-only", "--out", folder / "out", *where, data=folder / "data", env={"HOME": str(folder)})
+    assert done.returncode == DONE, done.stderr
+    rules = json.loads((folder / "out/lifecycle.json").read_text(encoding="utf-8"))["Rules"]
+    assert days == {rule["Filter"]["Prefix"]: rule["Expiration"]["Days"] for rule in rules if "/rec/" in rule["Filter"]["Prefix"]}
+
+
 def test_cost_by_what_is_recorded(recorded, folder):
     def cost(*arguments):
         done = miharu("cost", *arguments, data=recorded.data)
