@@ -89,12 +89,16 @@ void BucketSetup::keep_versions() {
           "this store keeps no versions: what somebody with the admin key deletes is gone at once");
 }
 
+std::string BucketSetup::access_key_of(Role role) const {
+  if (!is_versitygw_) return {};
+  return user_name(values_, role == Role::kRelay ? std::string_view(values_.relay) : name_of(role));
+}
+
 std::map<Role, MadeUser> BucketSetup::make_users() {
   std::map<Role, MadeUser> users;
   if (!is_versitygw_) return users;
   for (const Role role : {Role::kRelay, Role::kReader}) {
-    MadeUser user{user_name(values_, role == Role::kRelay ? values_.relay : std::string(name_of(role))),
-                  base::Secret(random_secret()), true};
+    MadeUser user{access_key_of(role), base::Secret(random_secret()), true};
     // Its form: auth.Account of versitygw, as its own `admin create-user` sends it.
     const std::string body =
         fmt::format("<Account><Access>{}</Access><Secret>{}</Secret><Role>user</Role></Account>",

@@ -213,6 +213,23 @@ class CloudInit {
     return {};
   }
 
+  [[nodiscard]] std::filesystem::path key_file(Role role) const {
+    return file(fmt::format("{}.credentials", name_of(role)));
+  }
+
+  // A secret is told once: over another one's it would be lost.
+  base::Status check_key_file(Role role, const std::string& access_key) const {
+    const std::filesystem::path path = key_file(role);
+    if (access_key.empty() || !std::filesystem::exists(path)) return {};
+    const auto known = s3::load_credentials({path, {}, {}});
+    if (!known) return tl::unexpected(known.error());
+    if (known->access_key == access_key) return {};
+    return base::fail(base::Errc::kRefused,
+                      fmt::format("{} has the key {}, and {} would be written over it: give each recorder a "
+                                  "folder of its own with --out",
+                                  path.string(), known->access_key, access_key));
+  }
+
   base::Status apply() {
     // The relay's own credentials would not be allowed to.
     auto access = make_admin_access(cloud_, arguments_.profile);
@@ -228,11 +245,14 @@ class CloudInit {
     s3::Client admin(access->bucket, access->credentials, access->http);
     BucketSetup setup(admin, rules_, values_, report_);
     if (!setup.make_bucket()) return {};
+    for (const Role role : {Role::kRelay, Role::kReader}) {
+      if (auto free = check_key_file(role, setup.access_key_of(role)); !free) return free;
+    }
     setup.keep_versions();
     const std::map<Role, MadeUser> users = setup.make_users();
     for (const auto& [role, user] : users) {
       if (!user.is_new) continue;
-      const auto path = file(fmt::format("{}.credentials", name_of(role)));
+      const auto path = key_file(role);
       if (auto written = write_text(path,
                                     fmt::format("aws_access_key_id = {}\naws_secret_access_key = {}\n",
                                                 user.access_key, user.secret_key.reveal()),

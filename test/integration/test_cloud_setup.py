@@ -1,13 +1,14 @@
 """`miharu cloud init`: an empty S3 server becomes one with the four credentials of the design, each of which may do what it needs
 and nothing else. Looked at by boto3 and by `miharu cloud test`."""
 import json
+import re
 import stat
 
 import botocore.exceptions
 import pytest
 
 from bucket import ROOT_KEYS, Store, refused
-from harness import CALLED_WRONGLY, DONE, FOUND_WRONG, miharu
+from harness import CALLED_WRONGLY, COULD_NOT, DONE, FOUND_WRONG, miharu
 
 
 @pytest.fixture(name="server")
@@ -18,11 +19,11 @@ def s3_server(tmp_path):
     running.stop()
 
 
-def init(server, folder, *arguments, relay="home", keys=ROOT_KEYS, stdin="", yes=True):
+def init(server, folder, *arguments, relay="home", out=None, keys=ROOT_KEYS, stdin="", yes=True):
     """Gives (status, {step: (result, text)}, standard error)."""
     environment = {"HOME": str(folder), **(server.environment(keys) if keys else {})}
     command = ["cloud", "init", "--json", "--url", server.url, "--endpoint", server.endpoint, "--region", "us-east-1", "--relay", relay,
-               "--config", folder / f"{relay}.toml", "--out", folder / f"keys-{relay}", *(["--yes"] if yes else []), *arguments]
+               "--config", folder / f"{relay}.toml", "--out", folder / f"keys-{out or relay}", *(["--yes"] if yes else []), *arguments]
     done = miharu(*command, data=folder / "data", env=environment, stdin=stdin)
     steps = [json.loads(line) for line in done.stdout.splitlines()]
     return done.returncode, {each["step"]: (each["result"], each["text"]) for each in steps}, done.stderr
@@ -130,6 +131,19 @@ def test_a_second_recorder_leaves_the_first_as_it_is(server, folder):
     assert keys_in(folder / "keys-home/relay.credentials") == before
     assert server.get("control/home/wanted.json") == b"x"
     assert statements(server) == policy
+
+
+def test_a_key_is_not_written_over_that_of_another_recorder(server, folder):
+    assert init(server, folder)[0] == DONE
+    path = folder / "keys-home/relay.credentials"
+    before = path.read_bytes()
+    status, _, errors = init(server, folder, relay="barn", out="home")
+    assert status == COULD_NOT and "footage-home-home" in errors and "footage-home-barn" in errors and "--out" in errors
+    assert path.read_bytes() == before
+    # Nothing was made of it: with a folder of its own it gets its key.
+    assert init(server, folder, relay="barn")[0] == DONE
+    put(server.client(keys_in(folder / "keys-barn/relay.credentials")), server, "barn/rec/front/a.mp4", IfNoneMatch="*")
+    put(server.client(keys_in(path)), server, "home/rec/front/a.mp4", IfNoneMatch="*")
 
 
 def test_questions_have_defaults_and_wrong_answers_are_asked_again(server, folder):
