@@ -76,8 +76,10 @@ class Deletion {
     // First of all: nothing goes without a trace.
     if (auto done = write_down(); !done) return report_error(done.error());
     if (auto done = remove_local(); !done) return report_error(done.error());
+    // Before the bucket, which may refuse: when asked again, nothing is here to be explained any more.
+    const auto explained = explain_gap();
     if (auto done = remove_from_bucket(); !done) return report_error(done.error());
-    if (auto done = explain_gap(); !done) return report_error(done.error());
+    if (!explained) return report_error(explained.error());
     tell(what + ": deleted for good");
     return kDone;
   }

@@ -5,6 +5,7 @@ import http.server
 import json
 import os
 import re
+import shutil
 import sqlite3
 import subprocess
 import threading
@@ -402,6 +403,33 @@ def test_delete_takes_an_interval_out_of_both_places_for_good(store, folder):
         assert not [key for key in store.keys() if wanted.path.name in key]
     status = miharu("verify", data=folder / "data")
     assert status.returncode == FOUND_WRONG and "are missing" in status.stdout  # which it says of what was deleted
+
+
+def test_a_deletion_that_fails_in_the_bucket_explains_its_gap(store, recorded, folder):
+    data = folder / "data"
+    shutil.copytree(recorded.data, data)
+    upload(store, recorded)
+    (folder / "miharu.toml").write_text(store.config(), encoding="utf-8")
+    # Somebody who may list and put, but not delete.
+    bucket_arn = f"arn:aws:s3:::{store.bucket}"
+    store.client().put_bucket_policy(Bucket=store.bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": [
+        {"Effect": "Allow", "Principal": {"AWS": [READER_KEYS[0]]}, "Action": ["s3:GetObject", "s3:PutObject"], "Resource": [bucket_arn + "/*"]},
+        {"Effect": "Allow", "Principal": {"AWS": [READER_KEYS[0]]}, "Action": ["s3:ListBucket", "s3:ListBucketVersions"],
+         "Resource": [bucket_arn]}]}))
+    item = recorded.objects("front")[1]
+    here = data / item.path.relative_to(recorded.data)
+    arguments = ("--from", item.start_ms, "--to", item.start_ms + 1, "--yes", "--reason", "a neighbour asked")
+    done = delete(store, folder, *arguments, keys=READER_KEYS)
+    assert done.returncode == COULD_NOT and "could not be deleted" in done.stderr, done.stderr
+    assert not here.exists() and len(store.keys("r1/rec/")) == len(recorded.objects("front"))
+
+    def explained():
+        with sqlite3.connect(data / "miharu.db") as database:
+            return [row for row in database.execute("SELECT * FROM gaps") if any("a neighbour asked" in str(value) for value in row)]
+    assert len(explained()) == 1
+    done = delete(store, folder, *arguments)
+    assert done.returncode == DONE, done.stderr
+    assert len(store.keys("r1/rec/")) == len(recorded.objects("front")) - 1 and len(explained()) == 1
 
 
 def test_delete_in_one_place(store, recorded, folder):
