@@ -69,6 +69,16 @@ def test_the_template_says_what_the_program_says(template):
     assert "auth/" not in json.dumps(cdn["Resource"]) and "AWS:SourceArn" in cdn["Condition"]["StringEquals"]
 
 
+def test_names_that_no_recorder_may_have(template, tmp_path):
+    pattern = template["Parameters"]["Relay"]["AllowedPattern"]
+    for name, good in (("app", False), ("auth", False), ("control", False), ("rec", False), ("tmp", False), ("reader", False), ("admin", False),
+                       ("home", True), ("admin2", True), ("record", True), ("r1", True), ("Home", False)):
+        assert bool(re.fullmatch(pattern, name)) == good, name
+        config = tmp_path / "miharu.toml"
+        config.write_text(f'[cloud]\nurl = "s3://footage"\nrelay = "{name}"\n', encoding="utf-8")
+        assert (miharu("config", "check", config).returncode == DONE) == good, name
+
+
 def test_what_the_design_asks_of_the_template(template):
     resources = template["Resources"]
     assert all(resources["Bucket"]["Properties"]["PublicAccessBlockConfiguration"].values())
