@@ -286,7 +286,8 @@ class CloudInit {
                    fmt::format("{} has a [cloud] already; it should say:\n{}", toml.string(), section()));
       return {};
     }
-    const auto agreed = questions_.confirm("write [cloud] to " + toml.string());
+    const auto agreed = arguments_.print_only ? base::Result<bool>(false)
+                                              : questions_.confirm("write [cloud] to " + toml.string());
     if (!agreed) return tl::unexpected(agreed.error());
     if (!*agreed) {
       report_.tell(Verdict::kNote, "config", fmt::format("put this into {}:\n{}", toml.string(), section()));

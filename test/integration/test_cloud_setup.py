@@ -146,6 +146,19 @@ def test_a_key_is_not_written_over_that_of_another_recorder(server, folder):
     put(server.client(keys_in(path)), server, "home/rec/front/a.mp4", IfNoneMatch="*")
 
 
+def test_print_only_writes_no_configuration(server, folder):
+    toml = folder / "home.toml"
+    status, steps, errors = init(server, folder, "--print-only")
+    assert status == DONE, errors
+    assert not toml.exists() and steps["config"][0] == "note" and 'relay = "home"' in steps["config"][1]
+    toml.write_text("[server]\n", encoding="utf-8")
+    # Nor does it ask whether to.
+    status, steps, errors = init(server, folder, "--print-only", "--keep", "14d", "--origin", "*", yes=False)
+    assert status == DONE, errors
+    assert toml.read_text(encoding="utf-8") == "[server]\n" and 'keep = "14d"' in steps["config"][1]
+    assert (folder / "keys-home/lifecycle.json").exists()
+
+
 def test_questions_have_defaults_and_wrong_answers_are_asked_again(server, folder):
     (folder / "asked.toml").write_text('[store]\npath = "data/store"\n', encoding="utf-8")
     answers = ["s3://UPPER", server.url, "example.org", server.endpoint, "", "control", "barn", "30", "14d", "", "yes", "yes"]
