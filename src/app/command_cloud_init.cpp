@@ -23,6 +23,7 @@ namespace {
 namespace json = boost::json;
 
 constexpr std::chrono::hours kDay{24};
+constexpr size_t kMostUserName = 64;  // of IAM
 
 // Questions on the terminal, each with a default. With `yes` the default is taken.
 class Questions {
@@ -320,7 +321,7 @@ class CloudInit {
     if (is_aws()) {
       next("Make the two users and their keys (or use deploy/aws/template.yaml, which does all of it):");
       for (const std::string_view who : {"relay", "reader"}) {
-        const std::string user = who == "relay" ? "miharu-" + values_.relay : "miharu-reader";
+        const std::string user = user_of_aws(who);
         fmt::print(
             "     aws iam create-user --user-name {}\n"
             "     aws iam put-user-policy --user-name {} --policy-name miharu --policy-document "
@@ -343,9 +344,18 @@ class CloudInit {
         out));
     next("Try it out: miharu cloud test");
     next(
-        fmt::format("Watch from anywhere: MIHARU_TOKEN_KEY_FILE=serve.key miharu serve --store {} (with the "
-                    "reader's key in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)",
-                    cloud_.url));
+        fmt::format("Let somebody in: {}miharu user add NAME --store {} (with the administrator's key in "
+                    "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)",
+                    store_variables(), cloud_.url));
+    next(fmt::format(
+        "Watch from anywhere: {}MIHARU_TOKEN_KEY_FILE=serve.key miharu serve --store {} (with the "
+        "reader's key in those)",
+        store_variables(), cloud_.url));
+    fmt::print(
+        "\nRun this again after cameras were added, or cloud_keep was changed: where cameras are kept "
+        "differently, one without a rule never expires. What there is of a camera that was removed expires "
+        "by the rule that it had, or after {} days.\n",
+        values_.keep_days);
   }
 
   template <class Next>
@@ -355,6 +365,18 @@ class CloudInit {
                     "     aws_access_key_id = ...\n     aws_secret_access_key = ...\n"
                     "   and the readers' to {0}/reader.credentials likewise.",
                     arguments_.out.string()));
+  }
+
+  // As deploy/aws/template.yaml calls them, and no longer than a name in IAM may be.
+  [[nodiscard]] std::string user_of_aws(std::string_view who) const {
+    const std::string end = who == "relay" ? "-relay-" + values_.relay : fmt::format("-{}", who);
+    return values_.bucket.substr(0, kMostUserName - end.size()) + end;
+  }
+
+  // Of commands that do not read miharu.toml.
+  [[nodiscard]] std::string store_variables() const {
+    return (is_aws() ? "" : "AWS_ENDPOINT_URL=" + cloud_.endpoint + " ") + "AWS_REGION=" + cloud_.region +
+           " ";
   }
 
   [[nodiscard]] bool users_were_there() const { return std::filesystem::exists(file("relay.credentials")); }

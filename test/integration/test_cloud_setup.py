@@ -159,6 +159,32 @@ def test_print_only_writes_no_configuration(server, folder):
     assert (folder / "keys-home/lifecycle.json").exists()
 
 
+def told_by_init(server, folder, *arguments, **environment):
+    done = miharu("cloud", "init", "--yes", "--print-only", "--url", server.url, "--relay", "home", "--config", folder / "told.toml",
+                  "--out", folder / "keys-told", *arguments, data=folder / "data", env={"HOME": str(folder), **environment})
+    assert done.returncode == DONE, done.stderr
+    return done.stdout
+
+
+def test_the_commands_that_init_prints_find_the_store(server, folder):
+    assert init(server, folder)[0] == DONE
+    text = told_by_init(server, folder, "--endpoint", server.endpoint, "--region", "us-east-1")
+    (line,) = [line for line in text.splitlines() if "miharu user add" in line]
+    words = re.search(r"in: (.*) \(with", line)[1].split()
+    environment = dict(word.split("=", 1) for word in words if "=" in word)
+    assert environment == {"AWS_ENDPOINT_URL": server.endpoint, "AWS_REGION": "us-east-1"}
+    command = [word.replace("NAME", "alice") for word in words if "=" not in word]
+    assert command[0] == "miharu"
+    done = miharu(*command[1:], stdin="correct horse battery\n", env={"HOME": str(folder), **environment, **server.environment(ROOT_KEYS)})
+    assert done.returncode == DONE, done.stderr
+    assert "alice" in server.get("auth/users.json").decode()
+    assert "a camera that was removed expires by the rule that it had" in text
+    # AWS is found without, and users are called as the template calls them.
+    text = told_by_init(server, folder, "--endpoint", "aws", "--region", "eu-central-1")
+    assert "AWS_ENDPOINT_URL" not in text and "AWS_REGION=eu-central-1 MIHARU_TOKEN_KEY_FILE=serve.key miharu serve" in text
+    assert set(re.findall(r"--user-name (\S+)", text)) == {"footage-relay-home", "footage-reader"}
+
+
 def test_questions_have_defaults_and_wrong_answers_are_asked_again(server, folder):
     (folder / "asked.toml").write_text('[store]\npath = "data/store"\n', encoding="utf-8")
     answers = ["s3://UPPER", server.url, "example.org", server.endpoint, "", "control", "barn", "30", "14d", "", "yes", "yes"]
