@@ -69,6 +69,20 @@ def test_the_template_says_what_the_program_says(template):
     assert "auth/" not in json.dumps(cdn["Resource"]) and "AWS:SourceArn" in cdn["Condition"]["StringEquals"]
 
 
+def test_users_of_two_stacks_do_not_meet(template):
+    longest = {"BucketName": "b" * 37, "Relay": "r" * 20}
+    for name, value in longest.items():
+        assert re.fullmatch(template["Parameters"][name]["AllowedPattern"], value)
+        assert not re.fullmatch(template["Parameters"][name]["AllowedPattern"], value + "x")
+    names = []
+    for resource in template["Resources"].values():
+        if resource["Type"] == "AWS::IAM::User":
+            names.append(resource["Properties"]["UserName"]["Fn::Sub"])
+            assert "${BucketName}" in names[-1]
+            assert len(re.sub(r"\$\{(\w+)\}", lambda name: longest[name[1]], names[-1])) <= 64
+    assert len(set(names)) == 3
+
+
 def test_names_that_no_recorder_may_have(template, tmp_path):
     pattern = template["Parameters"]["Relay"]["AllowedPattern"]
     for name, good in (("app", False), ("auth", False), ("control", False), ("rec", False), ("tmp", False), ("reader", False), ("admin", False),
