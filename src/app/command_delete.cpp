@@ -81,6 +81,7 @@ class Deletion {
     if (auto done = remove_from_bucket(); !done) return report_error(done.error());
     if (!explained) return report_error(explained.error());
     tell(what + ": deleted for good");
+    tell_cached();
     return kDone;
   }
 
@@ -158,6 +159,7 @@ class Deletion {
       const std::string prefix = relay + "rec/" + camera_ + "/";
       const std::string first = relay + store::hour_prefix(camera_, interval_.from - store::kLongestObject);
       const std::string end = relay + store::hour_prefix(camera_, interval_.to + std::chrono::hours(1));
+      size_t before = versions_.size();
       const auto listed = for_each_version(*bucket_, prefix, first, [&](const s3::ListedVersion& version) {
         if (version.key >= end) return false;
         const auto name = store::decode_name(store::file_name_of(version.key));
@@ -167,6 +169,12 @@ class Deletion {
         return true;
       });
       if (!listed) return listed;
+      const auto note_cached = [&](const char* folder) {
+        if (versions_.size() > before)
+          cached_.push_back(fmt::format("'/media/{}{}/{}/*'", relay, folder, camera_));
+        before = versions_.size();
+      };
+      note_cached("rec");
       if (relay.empty()) continue;
       const auto live = for_each_version(
           *bucket_, relay + "live/" + camera_ + "/", "", [&](const s3::ListedVersion& version) {
@@ -178,6 +186,7 @@ class Deletion {
             return true;
           });
       if (!live) return live;
+      note_cached("live");
     }
     return {};
   }
@@ -295,6 +304,15 @@ class Deletion {
                                                           {"dry_run", arguments_.bucket.dry_run}}));
   }
 
+  // Edges of a CDN hold copies for as long as they were told to (MediaCaching of deploy/aws/template.yaml).
+  void tell_cached() const {
+    if (arguments_.bucket.json || cached_.empty()) return;
+    fmt::print(
+        "A CDN before the bucket may give out what it holds of it for up to a day. At once it ends by:\n"
+        "  aws cloudfront create-invalidation --distribution-id ... --paths {}\n",
+        fmt::join(cached_, " "));
+  }
+
   const DeleteArguments& arguments_;
   const Config& config_;
   const std::string camera_;
@@ -308,6 +326,7 @@ class Deletion {
   uint64_t bucket_objects_ = 0;
   uint64_t bucket_bytes_ = 0;
   Extent extent_;
+  std::vector<std::string> cached_;  // paths at the CDN, quoted
 };
 
 }  // namespace

@@ -375,6 +375,9 @@ def test_delete_takes_an_interval_out_of_both_places_for_good(store, folder):
     done = delete(store, folder, *interval, "--reason", "a neighbour asked", stdin="yes\n")
     assert done.returncode == DONE, done.stderr
     assert not wanted.path.exists()
+    # What the CDN's edges hold is another matter.
+    assert "aws cloudfront create-invalidation" in done.stdout
+    assert done.stdout.rstrip().endswith("--paths '/media/r0/rec/front/*' '/media/r1/rec/front/*' '/media/r1/live/front/*'")
     left = versions(store)
     audit = {key for key in left if key.startswith("auth/audit/")}
     assert set(left) - audit == others
