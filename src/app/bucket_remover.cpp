@@ -1,6 +1,13 @@
 #include "app/bucket_remover.h"
 
+#include <algorithm>
+
 #include <fmt/format.h>
+
+#include "app/cloud.h"
+#include "base/text.h"
+#include "store/object_name.h"
+#include "store/wishes.h"
 
 namespace miharu::app {
 namespace {
@@ -23,6 +30,17 @@ base::Status for_each_object(s3::Client& bucket, const std::string& prefix, cons
     if (page->next.empty()) return {};
     options.next = std::move(page->next);
   }
+}
+
+// init_<run>.mp4, or <run>_<seq>_<n>.mp4 and .ts
+bool is_live_piece(std::string_view file) {
+  const bool ts = file.ends_with(".ts");
+  if (!ts && !file.ends_with(".mp4")) return false;
+  file.remove_suffix(ts ? 3 : 4);
+  const std::string_view first = base::take_until(file, '_');
+  if (first == "init") return !ts && store::parse_run(file).has_value();
+  const std::string_view seq = base::take_until(file, '_');
+  return store::parse_run(first) && store::parse_base36(seq) && base::parse_number<unsigned>(file);
 }
 
 }  // namespace
@@ -61,15 +79,42 @@ base::Result<std::vector<std::string>> folders(s3::Client& bucket, const std::st
   }
 }
 
-base::Result<std::vector<std::string>> relays_of(s3::Client& bucket) {
+base::Result<std::vector<std::string>> possible_relays(s3::Client& bucket) {
   auto found = folders(bucket, "");
   if (!found) return found;
   std::vector<std::string> relays;
   for (std::string& each : *found) {
-    if (each == "app/" || each == "auth/" || each == "control/") continue;
-    relays.push_back(each == "rec/" ? std::string() : std::move(each));
+    if (each == "rec/") {
+      relays.emplace_back();
+      continue;
+    }
+    const std::string_view name = std::string_view(each).substr(0, each.size() - 1);
+    const bool other_use = name == "app" || name == "auth" || name == "control" || name == "tmp";
+    if (!other_use && store::check_camera_name(name)) relays.push_back(std::move(each));
   }
   return relays;
+}
+
+base::Result<std::vector<std::string>> cameras_of(s3::Client& bucket, const std::string& relay) {
+  auto found = folders(bucket, relay + "rec/");
+  if (!found) return found;
+  std::vector<std::string> cameras;
+  for (std::string& each : *found) {
+    each.pop_back();
+    if (store::check_camera_name(each)) cameras.push_back(std::move(each));
+  }
+  return cameras;
+}
+
+bool is_live_object(std::string_view key, std::string_view relay) {
+  if (!key.starts_with(relay)) return false;
+  std::string_view rest = key.substr(relay.size());
+  if (base::take_until(rest, '/') != "live") return false;
+  const std::string_view camera = base::take_until(rest, '/');
+  const std::string_view session = base::take_until(rest, '/');
+  if (!store::check_camera_name(camera) || !store::is_session(session)) return false;
+  if (camera == "test" && std::ranges::find(kCloudTestFiles, rest) != kCloudTestFiles.end()) return true;
+  return rest == store::kLivePlaylist || is_live_piece(rest);
 }
 
 base::Status BucketRemover::add(const s3::ListedVersion& version) {

@@ -16,8 +16,14 @@ base::Status for_each_version(s3::Client& bucket, const std::string& prefix, con
 
 // Folders directly below `prefix`, without it: "front/".
 base::Result<std::vector<std::string>> folders(s3::Client& bucket, const std::string& prefix);
-// Those at the root that are recorders', each ending in '/'; "" is the root itself if it has a rec/.
-base::Result<std::vector<std::string>> relays_of(s3::Client& bucket);
+// Folders at the root that could be recorders' by their names, each ending in '/'; "" is the root itself if
+// it has a rec/. In a bucket with other things some are nobody's.
+base::Result<std::vector<std::string>> possible_relays(s3::Client& bucket);
+// Of `relay`, as possible_relays gives it: the cameras in its rec/. Who has none is no recorder.
+base::Result<std::vector<std::string>> cameras_of(s3::Client& bucket, const std::string& relay);
+
+// Whether `key`, of what lies in live/ of `relay`, is one that a recorder or `miharu cloud test` makes.
+bool is_live_object(std::string_view key, std::string_view relay);
 
 // Collects, and sends a thousand at a time.
 class BucketRemover {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <functional>
+#include <set>
 
 #include <fmt/format.h>
 
@@ -16,6 +17,8 @@ namespace {
 namespace json = boost::json;
 
 constexpr std::array<std::string_view, 3> kRoles{"relay", "reader", "admin"};
+// Was for all that lies in control/, of others too.
+constexpr std::string_view kOldWishesRule = "miharu/wishes";
 constexpr std::array kAllRoles{Role::kRelay, Role::kReader, Role::kAdmin};
 
 using Fill = std::function<json::value(std::string_view text)>;
@@ -100,6 +103,12 @@ std::string policy_name(Role role) {
   return name + "Policy";
 }
 
+bool needs_rules_by_camera(const BucketRuleValues& values) {
+  return values.by_camera || std::ranges::any_of(values.camera_keep_days, [&values](const auto& each) {
+           return each.second != values.keep_days;
+         });
+}
+
 json::object policy_of(json::array statements) {
   return {{"Version", "2012-10-17"}, {"Statement", std::move(statements)}};
 }
@@ -110,8 +119,31 @@ std::string_view name_of(Role role) {
   return kRoles[static_cast<size_t>(role)];
 }
 
-std::string recordings_rule_id(std::string_view relay) {
-  return fmt::format("miharu/{}/recordings", relay);
+base::Result<std::string> lifecycle_text(const BucketRules& rules, BucketRuleValues values,
+                                         std::string_view existing,
+                                         const std::vector<std::string>& in_bucket) {
+  const std::string recordings = fmt::format("miharu/{}/recordings", values.relay);
+  const auto ids = s3::lifecycle_ids(existing);
+  if (!ids) return tl::unexpected(ids.error());
+  std::set<std::string> kept;  // cameras
+  for (const std::string_view id : *ids) {
+    if (!id.starts_with(recordings + "/")) continue;
+    std::string camera(id.substr(recordings.size() + 1));
+    if (!values.camera_keep_days.contains(camera)) kept.insert(std::move(camera));
+  }
+  // One for all would be the shorter one for what was kept longer.
+  values.by_camera = needs_rules_by_camera(values) || !kept.empty();
+  if (values.by_camera) {
+    for (const std::string& camera : in_bucket) {
+      if (!kept.contains(camera)) values.camera_keep_days.try_emplace(camera, values.keep_days);
+    }
+  }
+  return s3::lifecycle_xml(existing, rules.lifecycle(values), [&](std::string_view id) {
+    // What is both there and wanted is replaced anyway.
+    return id == kOldWishesRule || id == recordings ||
+           (id.starts_with(recordings + "/") &&
+            !kept.contains(std::string(id.substr(recordings.size() + 1))));
+  });
 }
 
 BucketRules::BucketRules() : rules_(json::parse(bucket_rules_text()).as_object()) {}
@@ -173,6 +205,7 @@ json::object BucketRules::bucket_policy(const BucketRuleValues& values,
 std::vector<s3::LifecycleRule> BucketRules::lifecycle(const BucketRuleValues& values) const {
   std::vector<s3::LifecycleRule> out;
   const json::value all = filled(rules_.at("lifecycle"), fill_in(values));
+  const bool by_camera = needs_rules_by_camera(values);
   for (const json::value& each : all.as_array()) {
     const json::object& rule = each.as_object();
     s3::LifecycleRule made;
@@ -186,7 +219,7 @@ std::vector<s3::LifecycleRule> BucketRules::lifecycle(const BucketRuleValues& va
     made.noncurrent_days = days("noncurrent_days");
     made.abort_days = days("abort_days");
     made.delete_markers = rule.contains("delete_markers");
-    if (!made.prefix.ends_with("/rec/") || values.camera_keep_days.empty()) {
+    if (!made.prefix.ends_with("/rec/") || !by_camera) {
       out.push_back(std::move(made));
       continue;
     }

@@ -18,8 +18,10 @@ struct BucketRuleValues {
   std::string prefix;  // of all keys: "" or ends in '/'
   std::string relay;
   unsigned keep_days = 30;
-  std::map<std::string, unsigned> camera_keep_days{};  // where a camera's differ: then all must be named
-  std::string origin = "*";                            // of the page that reads the bucket directly
+  std::map<std::string, unsigned> camera_keep_days{};  // of all cameras that are known
+  // Each camera has a rule of its own, as where one's days differ; else one rule is for all.
+  bool by_camera = false;
+  std::string origin = "*";  // of the page that reads the bucket directly
 };
 
 // What the store can do of the rules.
@@ -59,7 +61,12 @@ class BucketRules {
   boost::json::object rules_;
 };
 
-// Ids of the lifecycle rules for a relay's recordings begin so.
-std::string recordings_rule_id(std::string_view relay);
+// The bucket's lifecycle setting with that of `values` in it; `existing` is the one so far, or empty. A
+// camera that is known no more keeps its rule; where rules are by camera and it has none though it is in the
+// bucket
+// (`in_bucket`, names), it gets one of `values.keep_days`. kMalformed as s3::lifecycle_xml.
+base::Result<std::string> lifecycle_text(const BucketRules& rules, BucketRuleValues values,
+                                         std::string_view existing,
+                                         const std::vector<std::string>& in_bucket);
 
 }  // namespace miharu::app

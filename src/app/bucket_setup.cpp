@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "app/bucket_remover.h"
 #include "base/check.h"
 #include "base/text.h"
 
@@ -88,12 +89,16 @@ void BucketSetup::keep_versions() {
           "this store keeps no versions: what somebody with the admin key deletes is gone at once");
 }
 
+std::string BucketSetup::access_key_of(Role role) const {
+  if (!is_versitygw_) return {};
+  return user_name(values_, role == Role::kRelay ? std::string_view(values_.relay) : name_of(role));
+}
+
 std::map<Role, MadeUser> BucketSetup::make_users() {
   std::map<Role, MadeUser> users;
   if (!is_versitygw_) return users;
   for (const Role role : {Role::kRelay, Role::kReader}) {
-    MadeUser user{user_name(values_, role == Role::kRelay ? values_.relay : std::string(name_of(role))),
-                  base::Secret(random_secret()), true};
+    MadeUser user{access_key_of(role), base::Secret(random_secret()), true};
     // Its form: auth.Account of versitygw, as its own `admin create-user` sends it.
     const std::string body =
         fmt::format("<Account><Access>{}</Access><Secret>{}</Secret><Role>user</Role></Account>",
@@ -166,13 +171,17 @@ void BucketSetup::set_cors() {
 
 void BucketSetup::set_lifecycle() {
   const Reply old = ask("GET", "lifecycle");
-  const auto text = s3::lifecycle_xml(old.good ? old.body : std::string(), rules_.lifecycle(values_),
-                                      recordings_rule_id(values_.relay));
+  const auto cameras = cameras_of(admin_, values_.relay + "/");
+  if (!cameras) return report_.tell(Verdict::kWrong, "lifecycle", cameras.error().text);
+  const auto text = lifecycle_text(rules_, values_, old.good ? old.body : std::string(), *cameras);
   if (!text) return report_.tell(Verdict::kWrong, "lifecycle", text.error().text);
-  settled(ask("PUT", "lifecycle", *text), "lifecycle",
-          fmt::format("recordings expire after {} days", values_.keep_days),
-          fmt::format("this store deletes nothing by itself: run `miharu prune --keep {}d` every day",
-                      values_.keep_days));
+  settled(
+      ask("PUT", "lifecycle", *text), "lifecycle",
+      fmt::format("recordings expire after {} days, of a camera with a cloud_keep after its own; those of "
+                  "a camera that is removed or renamed by the rule that it had",
+                  values_.keep_days),
+      fmt::format("this store deletes nothing by itself: run `miharu prune --keep {}d` every day",
+                  values_.keep_days));
 }
 
 void BucketSetup::write_wishes() {

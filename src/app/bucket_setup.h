@@ -28,6 +28,8 @@ class BucketSetup {
   // Users of the relay and of readers, where the store has an administration that we know (versitygw);
   // empty elsewhere.
   std::map<Role, MadeUser> make_users();
+  // What make_users calls the user; "" where it makes none. After make_bucket.
+  [[nodiscard]] std::string access_key_of(Role role) const;
   // `users` as made; none where users have policies of their own.
   void set_policy(const std::map<Role, MadeUser>& users);
   void set_cors();

@@ -137,6 +137,7 @@ int run_command_line(int argc, char** argv) {
     sub->add_option("--keep", init.keep, "how long recordings are kept there, in whole days: 30d");
     sub->add_option("--origin", init.origin, "address of the page that may read the bucket; * is any");
     sub->add_option("--config", init.config, "miharu.toml (default: the one in this folder)");
+    sub->add_option("--data", init.data, "the data folder of `miharu run`")->capture_default_str();
   };
   auto* cloud_init_sub = cloud_sub->add_subcommand(
       "init", "set a bucket up for this recorder: keys, policies, what expires; asks what it is not told");
@@ -146,7 +147,6 @@ int run_command_line(int argc, char** argv) {
   cloud_init_sub->add_option(
       "--profile", init.profile,
       "section of the AWS files with the administrator's key (default: the environment)");
-  cloud_init_sub->add_option("--data", init.data, "the data folder of `miharu run`")->capture_default_str();
   cloud_init_sub->add_option("--out", init.out, "folder for keys and policies")->capture_default_str();
   cloud_init_sub->add_flag("--print-only", init.print_only,
                            "touch no bucket: only write what is to be set by hand");
@@ -165,6 +165,7 @@ int run_command_line(int argc, char** argv) {
   const auto add_admin_options = [&](CLI::App* sub) {
     sub->add_option("--store", bucket.store, "s3://bucket/prefix (default: [cloud] url)");
     sub->add_option("--config", bucket.config, "miharu.toml (default: the one in this folder)");
+    sub->add_option("--data", bucket.data, "the data folder of `miharu run`")->capture_default_str();
     sub->add_option("--profile", bucket.profile,
                     "section of the AWS files with the administrator's key (default: the environment)");
     sub->add_flag("--dry-run", bucket.dry_run, "only say what would be deleted");
@@ -182,7 +183,6 @@ int run_command_line(int argc, char** argv) {
       "delete", "delete an interval of a camera for good, on this disk and in the bucket");
   add_admin_options(delete_sub);
   add_interval_options(*delete_sub, deletion.what, true);
-  delete_sub->add_option("--data", deletion.data, "the data folder of `miharu run`")->capture_default_str();
   delete_sub->add_option("--only", deletion.only, "local or bucket")
       ->check(CLI::IsMember({"local", "bucket"}));
   delete_sub->add_option("--reason", deletion.reason, "for the audit line");

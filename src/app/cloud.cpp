@@ -88,9 +88,11 @@ base::Result<BucketAccess> open_bucket(const std::string& store, const Config& c
   return make_admin_access(cloud, profile);
 }
 
-base::Result<Config> load_config_if_there(const std::filesystem::path& file) {
+base::Result<Config> load_config_if_there(const std::filesystem::path& file,
+                                          const std::filesystem::path& data) {
   ConfigSources sources;
   sources.file = file;
+  sources.cameras_file = data / "cameras.toml";
   if (file.empty() && std::filesystem::exists("miharu.toml")) sources.file = "miharu.toml";
   return load_config(sources);
 }

@@ -26,14 +26,15 @@ class CloudTest {
   int run() {
     // Below live/, where everything expires after a day: the relay may delete nothing.
     const std::string folder = fmt::format("live/test/{}/", base::to_unix_ms(base::system_clock().utc()));
-    first_ = relay_ + "/" + folder + "first.bin";
+    const std::string below = relay_ + "/" + folder;
+    first_ = below + std::string(kCloudTestFiles[0]);
     if (!upload()) return kFoundWrong;
     clock();
-    checksum(relay_ + "/" + folder + "checksum.bin");
+    checksum(below + std::string(kCloudTestFiles[1]));
     overwrite();
     refusals(folder);
     wanted();
-    rate(relay_ + "/" + folder + "rate.bin");
+    rate(below + std::string(kCloudTestFiles[2]));
     return report_.wrong() ? kFoundWrong : kDone;
   }
 

@@ -23,6 +23,7 @@ namespace {
 namespace json = boost::json;
 
 constexpr std::chrono::hours kDay{24};
+constexpr size_t kMostUserName = 64;  // of IAM
 
 // Questions on the terminal, each with a default. With `yes` the default is taken.
 class Questions {
@@ -71,6 +72,13 @@ base::Status check_days(std::string_view text) {
 
 unsigned days_of(base::nanoseconds age) {
   return static_cast<unsigned>((age + kDay - base::nanoseconds(1)) / kDay);
+}
+
+std::map<std::string, unsigned> camera_days(const Config& config, unsigned keep_days) {
+  std::map<std::string, unsigned> days;
+  for (const CameraConfig& camera : config.cameras)
+    days[camera.name] = camera.cloud_keep ? days_of(*camera.cloud_keep) : keep_days;
+  return days;
 }
 
 base::Status accept_anything(std::string_view text) {
@@ -178,11 +186,7 @@ class CloudInit {
     values_.relay = cloud_.relay;
     values_.keep_days = days_of(*cloud_.keep);
     values_.origin = origin;
-    const bool differ = std::ranges::any_of(
-        config_.cameras, [](const CameraConfig& camera) { return camera.cloud_keep.has_value(); });
-    for (const CameraConfig& camera : config_.cameras) {
-      if (differ) values_.camera_keep_days[camera.name] = days_of(camera.cloud_keep.value_or(*cloud_.keep));
-    }
+    values_.camera_keep_days = camera_days(config_, values_.keep_days);
     return {};
   }
 
@@ -210,6 +214,23 @@ class CloudInit {
     return {};
   }
 
+  [[nodiscard]] std::filesystem::path key_file(Role role) const {
+    return file(fmt::format("{}.credentials", name_of(role)));
+  }
+
+  // A secret is told once: over another one's it would be lost.
+  base::Status check_key_file(Role role, const std::string& access_key) const {
+    const std::filesystem::path path = key_file(role);
+    if (access_key.empty() || !std::filesystem::exists(path)) return {};
+    const auto known = s3::load_credentials({path, {}, {}});
+    if (!known) return tl::unexpected(known.error());
+    if (known->access_key == access_key) return {};
+    return base::fail(base::Errc::kRefused,
+                      fmt::format("{} has the key {}, and {} would be written over it: give each recorder a "
+                                  "folder of its own with --out",
+                                  path.string(), known->access_key, access_key));
+  }
+
   base::Status apply() {
     // The relay's own credentials would not be allowed to.
     auto access = make_admin_access(cloud_, arguments_.profile);
@@ -225,11 +246,14 @@ class CloudInit {
     s3::Client admin(access->bucket, access->credentials, access->http);
     BucketSetup setup(admin, rules_, values_, report_);
     if (!setup.make_bucket()) return {};
+    for (const Role role : {Role::kRelay, Role::kReader}) {
+      if (auto free = check_key_file(role, setup.access_key_of(role)); !free) return free;
+    }
     setup.keep_versions();
     const std::map<Role, MadeUser> users = setup.make_users();
     for (const auto& [role, user] : users) {
       if (!user.is_new) continue;
-      const auto path = file(fmt::format("{}.credentials", name_of(role)));
+      const auto path = key_file(role);
       if (auto written = write_text(path,
                                     fmt::format("aws_access_key_id = {}\naws_secret_access_key = {}\n",
                                                 user.access_key, user.secret_key.reveal()),
@@ -263,7 +287,8 @@ class CloudInit {
                    fmt::format("{} has a [cloud] already; it should say:\n{}", toml.string(), section()));
       return {};
     }
-    const auto agreed = questions_.confirm("write [cloud] to " + toml.string());
+    const auto agreed = arguments_.print_only ? base::Result<bool>(false)
+                                              : questions_.confirm("write [cloud] to " + toml.string());
     if (!agreed) return tl::unexpected(agreed.error());
     if (!*agreed) {
       report_.tell(Verdict::kNote, "config", fmt::format("put this into {}:\n{}", toml.string(), section()));
@@ -296,7 +321,7 @@ class CloudInit {
     if (is_aws()) {
       next("Make the two users and their keys (or use deploy/aws/template.yaml, which does all of it):");
       for (const std::string_view who : {"relay", "reader"}) {
-        const std::string user = who == "relay" ? "miharu-" + values_.relay : "miharu-reader";
+        const std::string user = user_of_aws(who);
         fmt::print(
             "     aws iam create-user --user-name {}\n"
             "     aws iam put-user-policy --user-name {} --policy-name miharu --policy-document "
@@ -319,9 +344,18 @@ class CloudInit {
         out));
     next("Try it out: miharu cloud test");
     next(
-        fmt::format("Watch from anywhere: MIHARU_TOKEN_KEY_FILE=serve.key miharu serve --store {} (with the "
-                    "reader's key in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)",
-                    cloud_.url));
+        fmt::format("Let somebody in: {}miharu user add NAME --store {} (with the administrator's key in "
+                    "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)",
+                    store_variables(), cloud_.url));
+    next(fmt::format(
+        "Watch from anywhere: {}MIHARU_TOKEN_KEY_FILE=serve.key miharu serve --store {} (with the "
+        "reader's key in those)",
+        store_variables(), cloud_.url));
+    fmt::print(
+        "\nRun this again after cameras were added, or cloud_keep was changed: where cameras are kept "
+        "differently, one without a rule never expires. What there is of a camera that was removed expires "
+        "by the rule that it had, or after {} days.\n",
+        values_.keep_days);
   }
 
   template <class Next>
@@ -331,6 +365,18 @@ class CloudInit {
                     "     aws_access_key_id = ...\n     aws_secret_access_key = ...\n"
                     "   and the readers' to {0}/reader.credentials likewise.",
                     arguments_.out.string()));
+  }
+
+  // As deploy/aws/template.yaml calls them, and no longer than a name in IAM may be.
+  [[nodiscard]] std::string user_of_aws(std::string_view who) const {
+    const std::string end = who == "relay" ? "-relay-" + values_.relay : fmt::format("-{}", who);
+    return values_.bucket.substr(0, kMostUserName - end.size()) + end;
+  }
+
+  // Of commands that do not read miharu.toml.
+  [[nodiscard]] std::string store_variables() const {
+    return (is_aws() ? "" : "AWS_ENDPOINT_URL=" + cloud_.endpoint + " ") + "AWS_REGION=" + cloud_.region +
+           " ";
   }
 
   [[nodiscard]] bool users_were_there() const { return std::filesystem::exists(file("relay.credentials")); }
@@ -352,7 +398,10 @@ int cloud_init_command(const CloudInitArguments& arguments) {
   std::signal(SIGPIPE, SIG_IGN);
   // What is not there yet is written.
   const bool is_new = !arguments.config.empty() && !std::filesystem::exists(arguments.config);
-  const auto config = is_new ? base::Result<Config>(Config()) : load_config_if_there(arguments.config);
+  ConfigSources only_added;
+  only_added.cameras_file = arguments.data / "cameras.toml";
+  const auto config =
+      is_new ? load_config(only_added) : load_config_if_there(arguments.config, arguments.data);
   if (!config) {
     fmt::print(stderr, "miharu: {}\n", config.error().text);
     return kCalledWrongly;
@@ -366,7 +415,7 @@ int cloud_policy_command(const CloudInitArguments& arguments, const std::string&
     fmt::print("{}\n", json::serialize(rules.cloudformation()));
     return kDone;
   }
-  const auto config = load_config_if_there(arguments.config);
+  const auto config = load_config_if_there(arguments.config, arguments.data);
   if (!config) {
     fmt::print(stderr, "miharu: {}\n", config.error().text);
     return kCalledWrongly;
@@ -387,6 +436,7 @@ int cloud_policy_command(const CloudInitArguments& arguments, const std::string&
   } else if (config->cloud.keep) {
     values.keep_days = days_of(*config->cloud.keep);
   }
+  values.camera_keep_days = camera_days(*config, values.keep_days);
   if (!arguments.origin.empty()) values.origin = arguments.origin;
   fmt::print("{}\n", json::serialize(rules.s3_api(values)));
   return kDone;

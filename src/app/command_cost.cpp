@@ -31,7 +31,7 @@ double measured_bits_per_second(store::ObjectStore* store, const std::string& ca
 }  // namespace
 
 int cost_command(const CostArguments& arguments) {
-  const auto config = load_config_if_there(arguments.config);
+  const auto config = load_config_if_there(arguments.config, arguments.data);
   if (!config) return report_error(config.error());
   const PriceTable table = price_table();
   const auto prices = table.find(arguments.provider);

@@ -76,9 +76,12 @@ class Deletion {
     // First of all: nothing goes without a trace.
     if (auto done = write_down(); !done) return report_error(done.error());
     if (auto done = remove_local(); !done) return report_error(done.error());
+    // Before the bucket, which may refuse: when asked again, nothing is here to be explained any more.
+    const auto explained = explain_gap();
     if (auto done = remove_from_bucket(); !done) return report_error(done.error());
-    if (auto done = explain_gap(); !done) return report_error(done.error());
+    if (!explained) return report_error(explained.error());
     tell(what + ": deleted for good");
+    tell_cached();
     return kDone;
   }
 
@@ -114,7 +117,7 @@ class Deletion {
 
   base::Status find_local() {
     const std::filesystem::path path =
-        config_.store.path.empty() ? arguments_.data / "store" : config_.store.path;
+        config_.store.path.empty() ? arguments_.bucket.data / "store" : config_.store.path;
     auto store = store::DirectoryStore::open(path, store::DirectoryStore::Open::kExisting);
     if (!store) return tl::unexpected(base::Error(store.error()).in("on this disk (or use --only bucket)"));
     store_ = std::move(*store);
@@ -150,12 +153,13 @@ class Deletion {
 
   // Every version of what overlaps the interval, whichever recorder wrote it.
   base::Status find_in_bucket() {
-    const auto relays = relays_of(*bucket_);
+    const auto relays = possible_relays(*bucket_);
     if (!relays) return tl::unexpected(relays.error());
     for (const std::string& relay : *relays) {
       const std::string prefix = relay + "rec/" + camera_ + "/";
       const std::string first = relay + store::hour_prefix(camera_, interval_.from - store::kLongestObject);
       const std::string end = relay + store::hour_prefix(camera_, interval_.to + std::chrono::hours(1));
+      size_t before = versions_.size();
       const auto listed = for_each_version(*bucket_, prefix, first, [&](const s3::ListedVersion& version) {
         if (version.key >= end) return false;
         const auto name = store::decode_name(store::file_name_of(version.key));
@@ -165,16 +169,24 @@ class Deletion {
         return true;
       });
       if (!listed) return listed;
+      const auto note_cached = [&](const char* folder) {
+        if (versions_.size() > before)
+          cached_.push_back(fmt::format("'/media/{}{}/{}/*'", relay, folder, camera_));
+        before = versions_.size();
+      };
+      note_cached("rec");
       if (relay.empty()) continue;
       const auto live = for_each_version(
           *bucket_, relay + "live/" + camera_ + "/", "", [&](const s3::ListedVersion& version) {
             const auto modified = base::parse_time(version.modified, interval_.to);
-            if (modified && *modified >= interval_.from && *modified <= interval_.to + kLiveDelay) {
+            if (is_live_object(version.key, relay) && modified && *modified >= interval_.from &&
+                *modified <= interval_.to + kLiveDelay) {
               take(version);
             }
             return true;
           });
       if (!live) return live;
+      note_cached("live");
     }
     return {};
   }
@@ -205,8 +217,9 @@ class Deletion {
   }
 
   base::Result<std::unique_ptr<upload::UploadLog>> open_uploads() {
-    if (!std::filesystem::exists(arguments_.data / "miharu.db")) return std::unique_ptr<upload::UploadLog>();
-    return upload::UploadLog::open(arguments_.data / "miharu.db");
+    if (!std::filesystem::exists(arguments_.bucket.data / "miharu.db"))
+      return std::unique_ptr<upload::UploadLog>();
+    return upload::UploadLog::open(arguments_.bucket.data / "miharu.db");
   }
 
   base::Status remove_from_bucket() {
@@ -241,7 +254,7 @@ class Deletion {
                                    {"bucket_bytes", bucket_bytes_}};
     const std::string text = boost::json::serialize(line) + "\n";
     if (is_local()) {
-      if (auto written = append(arguments_.data / "audit.log", text); !written) return written;
+      if (auto written = append(arguments_.bucket.data / "audit.log", text); !written) return written;
     }
     if (!bucket_) return {};
     std::array<std::byte, 4> random{};
@@ -257,8 +270,8 @@ class Deletion {
 
   // For the timeline.
   base::Status explain_gap() {
-    if (local_.empty() || !std::filesystem::exists(arguments_.data / "miharu.db")) return {};
-    auto gaps = record::GapLog::open(arguments_.data / "miharu.db");
+    if (local_.empty() || !std::filesystem::exists(arguments_.bucket.data / "miharu.db")) return {};
+    auto gaps = record::GapLog::open(arguments_.bucket.data / "miharu.db");
     if (!gaps) return tl::unexpected(gaps.error());
     const std::string why = arguments_.reason.empty() ? "" : ": " + arguments_.reason;
     return (*gaps)->add(camera_, {extent_.whole->from, extent_.whole->to, store::RunReason::kOperator,
@@ -291,6 +304,15 @@ class Deletion {
                                                           {"dry_run", arguments_.bucket.dry_run}}));
   }
 
+  // Edges of a CDN hold copies for as long as they were told to (MediaCaching of deploy/aws/template.yaml).
+  void tell_cached() const {
+    if (arguments_.bucket.json || cached_.empty()) return;
+    fmt::print(
+        "A CDN before the bucket may give out what it holds of it for up to a day. At once it ends by:\n"
+        "  aws cloudfront create-invalidation --distribution-id ... --paths {}\n",
+        fmt::join(cached_, " "));
+  }
+
   const DeleteArguments& arguments_;
   const Config& config_;
   const std::string camera_;
@@ -304,6 +326,7 @@ class Deletion {
   uint64_t bucket_objects_ = 0;
   uint64_t bucket_bytes_ = 0;
   Extent extent_;
+  std::vector<std::string> cached_;  // paths at the CDN, quoted
 };
 
 }  // namespace
@@ -312,7 +335,7 @@ int delete_command(const DeleteArguments& arguments) {
   std::signal(SIGPIPE, SIG_IGN);
   const auto interval = parse_interval(arguments.what, "");
   if (!interval) return report_error(interval.error());
-  const auto config = load_config_if_there(arguments.bucket.config);
+  const auto config = load_config_if_there(arguments.bucket.config, arguments.bucket.data);
   if (!config) return report_error(config.error());
   return Deletion(arguments, *config, *interval).run();
 }

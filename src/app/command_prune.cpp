@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <functional>
 #include <map>
 #include <optional>
 
@@ -12,6 +13,7 @@
 #include "app/cloud.h"
 #include "app/commands.h"
 #include "store/object_name.h"
+#include "store/wishes.h"
 
 namespace miharu::app {
 namespace {
@@ -65,7 +67,7 @@ class Prune {
       : bucket_(bucket), keep_(std::move(keep)), dry_run_(dry_run), json_(json) {}
 
   base::Status run() {
-    const auto relays = relays_of(bucket_);
+    const auto relays = possible_relays(bucket_);
     if (!relays) return tl::unexpected(relays.error());
     const auto difference = bucket_.clock_difference();
     if (!difference || std::chrono::abs(*difference) > kMostClockDifference) {
@@ -75,15 +77,18 @@ class Prune {
           "a clock that may be wrong");
     }
     for (const std::string& relay : *relays) {
-      const auto cameras = folders(bucket_, relay + "rec/");
+      const auto cameras = cameras_of(bucket_, relay);
       if (!cameras) return tl::unexpected(cameras.error());
       for (const std::string& camera : *cameras) {
-        if (auto done = recordings(relay, camera.substr(0, camera.size() - 1)); !done) return done;
+        if (auto done = recordings(relay, camera); !done) return done;
       }
-      if (relay.empty()) continue;
-      if (auto done = by_age(relay + "live/", "live", relay, kLiveLife, false); !done) return done;
+      if (relay.empty() || cameras->empty()) continue;
+      const auto is_live = [&relay](std::string_view key) { return is_live_object(key, relay); };
+      if (auto done = by_age(relay + "live/", "live", relay, is_live, false); !done) return done;
+      const std::string wishes = store::wishes_key(relay.substr(0, relay.size() - 1));
+      const auto is_wishes = [&wishes](std::string_view key) { return key == wishes; };
+      if (auto done = by_age(wishes, "control", relay, is_wishes, true); !done) return done;
     }
-    if (auto done = by_age("control/", "control", "", kLiveLife, true); !done) return done;
     summary();
     return {};
   }
@@ -119,14 +124,17 @@ class Prune {
     return close(remover, "recordings", relay, camera, until);
   }
 
-  // What nobody needs after a while: live parts, and old versions of what is overwritten.
+  // What nobody needs after a day: live parts, and old versions of what is overwritten. Others may have put
+  // something beside it.
   base::Status by_age(const std::string& prefix, std::string_view kind, const std::string& relay,
-                      base::nanoseconds age, bool only_old_versions) {
+                      const std::function<bool(std::string_view key)>& is_ours, bool only_old_versions) {
     BucketRemover remover(bucket_, dry_run_);
     base::Status status;
     const auto listed = for_each_version(bucket_, prefix, "", [&](const s3::ListedVersion& version) {
       const auto modified = base::parse_time(version.modified, now_);
-      if (!modified || now_ - *modified < age || (only_old_versions && version.latest)) return true;
+      if (!is_ours(version.key) || !modified || now_ - *modified < kLiveLife ||
+          (only_old_versions && version.latest))
+        return true;
       status = remover.add(version);
       return status.has_value();
     });
@@ -204,7 +212,7 @@ class Prune {
 
 int prune_command(const AdminArguments& where, const std::vector<std::string>& keep) {
   std::signal(SIGPIPE, SIG_IGN);
-  const auto config = load_config_if_there(where.config);
+  const auto config = load_config_if_there(where.config, where.data);
   if (!config) return report_error(config.error());
   auto times = keep_times(*config, keep);
   if (!times) return report_error(times.error());

@@ -100,8 +100,9 @@ int cloud_policy_command(const CloudInitArguments& arguments, const std::string&
 // Of a bucket, with its administrator's key.
 struct AdminArguments {
   std::filesystem::path config;  // empty: miharu.toml, if it is there
-  std::string store;             // s3://bucket/prefix; empty: [cloud] url
-  std::string profile;           // of the AWS files; empty: the environment
+  std::filesystem::path data = "data";
+  std::string store;    // s3://bucket/prefix; empty: [cloud] url
+  std::string profile;  // of the AWS files; empty: the environment
   bool dry_run = false;
   bool json = false;
 };
@@ -111,7 +112,6 @@ int prune_command(const AdminArguments& where, const std::vector<std::string>& k
 struct DeleteArguments {
   AdminArguments bucket;
   IntervalArguments what;
-  std::filesystem::path data = "data";
   std::string only;  // "local" or "bucket"; empty: both
   std::string reason;
   bool yes = false;

@@ -196,8 +196,12 @@ Status check_store_url(std::string_view text) {
 }
 
 Status check_relay_name(std::string_view text) {
-  for (const std::string_view taken : {"app", "auth", "control"}) {
+  for (const std::string_view taken : {"app", "auth", "control", "rec", "tmp"}) {
     if (text == taken) return fail(Errc::kInvalid, fmt::format("\"{}\" is a folder of another use", taken));
+  }
+  // A store's users are named by it.
+  for (const std::string_view taken : {"reader", "admin"}) {
+    if (text == taken) return fail(Errc::kInvalid, fmt::format("\"{}\" is the name of another key", taken));
   }
   if (store::check_camera_name(text)) return {};
   return fail(Errc::kInvalid, "must be 1 to 32 lower-case letters, digits and -, as \"home\"");

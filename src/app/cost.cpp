@@ -51,7 +51,8 @@ PriceTable price_table() {
     const json::object& of = each.as_object();
     table.providers.push_back({text(of, "name"), text(of, "title"), text(of, "source"),
                                number(of, "storage_gib_month"), number(of, "put_1000"),
-                               number(of, "get_1000"), number(of, "list_1000"), number(of, "egress_gib")});
+                               number(of, "get_1000"), number(of, "list_1000"), number(of, "egress_gib"),
+                               of.at("keeps_versions").as_bool()});
   }
   return table;
 }
@@ -70,7 +71,7 @@ CameraCost cost_of(const CameraUse& use, const Prices& prices) {
   CameraCost cost;
   const double gib_a_day = gib(use.bits_per_second, 24 * 3600);
   cost.storage = gib_a_day * seconds_of(use.keep) / (24 * 3600) * prices.storage_gib_month;
-  cost.undo = gib_a_day * kUndoDays * prices.storage_gib_month;
+  if (prices.keeps_versions) cost.undo = gib_a_day * kUndoDays * prices.storage_gib_month;
   cost.puts = kMonthSeconds / seconds_of(use.segment) / 1000 * prices.put_1000;
   const double live_seconds = use.live_hours * 3600;
   cost.live = live_seconds * kLivePutsPerSecond / 1000 * prices.put_1000 +

@@ -20,6 +20,7 @@ struct Prices {
   double get_1000 = 0;
   double list_1000 = 0;
   double egress_gib = 0;
+  bool keeps_versions = true;
 };
 struct PriceTable {
   std::string date;  // "2026-11-21"

@@ -49,12 +49,12 @@ std::string text_of(const pugi::xml_document& document) {
 }  // namespace
 
 base::Result<std::string> lifecycle_xml(std::string_view existing, std::span<const LifecycleRule> rules,
-                                        std::string_view obsolete) {
+                                        const std::function<bool(std::string_view id)>& is_obsolete) {
   pugi::xml_document document;
   std::vector<std::string> without;
   for (const LifecycleRule& rule : rules) without.push_back(rule.id);
   const auto goes = [&](std::string_view id) {
-    return std::ranges::find(without, id) != without.end() || (!obsolete.empty() && id.starts_with(obsolete));
+    return std::ranges::find(without, id) != without.end() || (is_obsolete && is_obsolete(id));
   };
   if (auto opened = open_settings(document, existing, "LifecycleConfiguration", "Rule", goes); !opened)
     return tl::unexpected(opened.error());
@@ -73,6 +73,18 @@ base::Result<std::string> lifecycle_xml(std::string_view existing, std::span<con
     add_days(node, "AbortIncompleteMultipartUpload", "DaysAfterInitiation", rule.abort_days);
   }
   return text_of(document);
+}
+
+base::Result<std::vector<std::string>> lifecycle_ids(std::string_view existing) {
+  pugi::xml_document document;
+  std::vector<std::string> ids;
+  const auto each = [&ids](std::string_view id) {
+    ids.emplace_back(id);
+    return false;
+  };
+  if (auto opened = open_settings(document, existing, "LifecycleConfiguration", "Rule", each); !opened)
+    return tl::unexpected(opened.error());
+  return ids;
 }
 
 base::Result<std::string> cors_xml(std::string_view existing, std::span<const CorsRule> rules) {

@@ -2,6 +2,7 @@
 // kept.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -32,9 +33,11 @@ struct CorsRule {
 };
 
 // `existing`: the bucket's setting so far, or empty. Its rules of the same id are replaced, and those go
-// whose id begins with `obsolete` (unless that is empty). kMalformed when it is no such setting.
+// for whose id `is_obsolete` gives true (unless that is null). kMalformed when it is no such setting.
 base::Result<std::string> lifecycle_xml(std::string_view existing, std::span<const LifecycleRule> rules,
-                                        std::string_view obsolete = {});
+                                        const std::function<bool(std::string_view id)>& is_obsolete = {});
+// Of the rules there are so far. kMalformed as above.
+base::Result<std::vector<std::string>> lifecycle_ids(std::string_view existing);
 base::Result<std::string> cors_xml(std::string_view existing, std::span<const CorsRule> rules);
 
 }  // namespace miharu::s3

@@ -107,6 +107,67 @@ TEST(BucketRules, ACamerasOwnKeepingHasARuleOfItsOwn) {
                         {"home/r1/rec/front/", 90}, {"home/r1/rec/yard/", 14}, {"home/r1/live/", 1}}));
 }
 
+// Days by the prefixes below rec/ in a bucket's setting; "?" for a rule of ours that is about all of
+// control/.
+std::map<std::string, std::string> recordings_in(const std::string& xml) {
+  std::map<std::string, std::string> days;
+  const auto between = [](const std::string& text, const std::string& from, const std::string& to) {
+    const size_t start = text.find(from);
+    return start == std::string::npos
+               ? std::string()
+               : text.substr(start + from.size(), text.find(to, start) - start - from.size());
+  };
+  for (size_t at = 0; (at = xml.find("<Rule>", at)) != std::string::npos; ++at) {
+    const std::string rule = xml.substr(at, xml.find("</Rule>", at) - at);
+    const std::string prefix = between(rule, "<Prefix>", "</Prefix>");
+    if (prefix.find("/rec/") != std::string::npos) days[prefix] = between(rule, "<Days>", "</Days>");
+    if (prefix == "home/control/") days[prefix] = "?";
+  }
+  return days;
+}
+
+TEST(BucketRules, ACameraThatIsRemovedKeepsItsRule) {
+  using Days = std::map<std::string, std::string>;
+  const BucketRules rules;
+  BucketRuleValues both = values();
+  both.camera_keep_days = {{"front", 90}, {"yard", 14}};
+  const std::string first = lifecycle_text(rules, both, "", {}).value();
+  EXPECT_EQ(recordings_in(first), (Days{{"home/r1/rec/front/", "90"}, {"home/r1/rec/yard/", "14"}}));
+  // The front is called door from now on; something of a camera before that never had a rule is there too.
+  BucketRuleValues renamed = values();
+  renamed.camera_keep_days = {{"door", 20}, {"yard", 14}};
+  const std::string second = lifecycle_text(rules, renamed, first, {"front", "oldest", "yard"}).value();
+  EXPECT_EQ(recordings_in(second), (Days{{"home/r1/rec/front/", "90"},
+                                         {"home/r1/rec/door/", "20"},
+                                         {"home/r1/rec/oldest/", "14"},
+                                         {"home/r1/rec/yard/", "14"}}));
+  // Though none differs any more: one rule for all would end the front's footage early.
+  BucketRuleValues same = values();
+  same.camera_keep_days = {{"yard", 14}};
+  EXPECT_EQ(recordings_in(lifecycle_text(rules, same, first, {}).value()),
+            (Days{{"home/r1/rec/front/", "90"}, {"home/r1/rec/yard/", "14"}}));
+  same.camera_keep_days = {{"front", 14}, {"yard", 14}};
+  const std::string one = lifecycle_text(rules, same, first, {}).value();
+  EXPECT_EQ(recordings_in(one), (Days{{"home/r1/rec/", "14"}}));
+  // And back, whose rule for all does not stay beside the others. Those of another recorder do.
+  const std::string other = lifecycle_text(rules, values("r10"), one, {}).value();
+  EXPECT_EQ(recordings_in(lifecycle_text(rules, both, other, {}).value()),
+            (Days{{"home/r1/rec/front/", "90"}, {"home/r1/rec/yard/", "14"}, {"home/r10/rec/", "14"}}));
+}
+
+TEST(BucketRules, WishesOfThisRecorderAloneExpire) {
+  const BucketRules rules;
+  for (const auto& rule : rules.lifecycle(values())) EXPECT_NE(rule.prefix, "home/control/") << rule.id;
+  const std::string before =
+      "<LifecycleConfiguration><Rule><ID>miharu/wishes</ID><Filter><Prefix>home/control/</Prefix></Filter></"
+      "Rule>"
+      "</LifecycleConfiguration>";
+  EXPECT_EQ(recordings_in(before).count("home/control/"), 1U);
+  const std::string text = lifecycle_text(rules, values(), before, {}).value();
+  EXPECT_EQ(recordings_in(text).count("home/control/"), 0U);
+  EXPECT_THAT(text, HasSubstr("<Prefix>home/control/r1/wanted.json</Prefix>"));
+}
+
 TEST(BucketRules, CloudFormationPutsItsParametersIn) {
   const std::string text = json::serialize(BucketRules().cloudformation());
   EXPECT_THAT(text, HasSubstr(R"({"Fn::Sub":"${Bucket.Arn}/${Prefix}${Relay}/*"})"));

@@ -20,6 +20,8 @@ TEST_F(CostTest, StorageIsBilledByGib) {
   use_.keep = std::chrono::hours(24);
   EXPECT_NEAR(cost_of(use_, aws_).storage, 13.88 / 30, 0.005);
   EXPECT_NEAR(cost_of(use_, aws_).undo, 7 * 13.88 / 30, 0.005);
+  // It has no versions to have anything back from.
+  EXPECT_EQ(cost_of(use_, price_table().find("r2").value()).undo, 0);
 }
 
 TEST_F(CostTest, PutsByTheLengthOfSegments) {

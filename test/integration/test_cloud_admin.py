@@ -5,6 +5,7 @@ import http.server
 import json
 import os
 import re
+import shutil
 import sqlite3
 import subprocess
 import threading
@@ -109,6 +110,37 @@ def test_prune_takes_all_versions_of_what_is_too_old(store, recorded):
     assert set(versions(store)) == {*at_the_border, kept_longer, *other}
     assert prune(store, "--keep", "30d")[1][-1]["objects"] == 1  # the gate's
     assert versions(store)["r1/rec/front/2020/01/01/00/notes.txt"] == 1
+
+
+def make_old(store, age):
+    """All versions that are there, as the store tells their age."""
+    then = time.time() - age.total_seconds()
+    for part in ("data", "versions"):
+        for path in (store.folder / part).rglob("*"):
+            if path.is_file():
+                os.utime(path, (then, then))
+
+
+@pytest.mark.parametrize("prefix", ["", "home/"])
+def test_prune_leaves_what_others_have_in_the_bucket(tmp_path, recorded, prefix):
+    with Store(tmp_path / "shared", prefix=prefix) as store:
+        store.client().put_bucket_versioning(Bucket=store.bucket, VersioningConfiguration={"Status": "Enabled"})
+        foreign = ["website/live/index.html", "website/live/front/s1/live.m3u8", "control/plans/budget.ods", "control/r9/wanted.json",
+                   "shop/rec/Big Sale/photo.jpg", "shop/live/front/s1/live.m3u8", "r1/live/notes.txt", "r1/live/front/s1/holiday.mp4",
+                   "r1/live/front/s1/init_new.mp4", "r1/live/front/S1/live.m3u8", "r1/live/test/1/other.bin", "control/r1/notes.txt"]
+        kept = [aged(recorded.objects("front")[0], timedelta(hours=1)), "control/r1/wanted.json"]
+        live = ["live.m3u8", "init_1fr.mp4", "1fr_2b_0.mp4", "1fr_2b_11.ts"]
+        ours = [*(f"r1/live/front/s0123456789abcdef/{name}" for name in live), "r1/live/test/1795287600123/first.bin"]
+        for _ in range(2):
+            for key in [*foreign, *kept, *ours]:
+                put(store, key)
+        before = versions(store)
+        make_old(store, timedelta(hours=30))
+        status, lines, errors = prune(store, "--keep", "30d")
+        assert status == DONE, errors
+        assert {(line["type"], line.get("relay"), line["versions"]) for line in lines} == {
+            ("live", "r1", 2 * len(ours)), ("control", "r1", 1), ("summary", None, 2 * len(ours) + 1)}
+        assert versions(store) == {key: count - (key == "control/r1/wanted.json") for key, count in before.items() if key not in ours}
 
 
 def test_prune_says_what_it_needs(store, recorded, folder):
@@ -326,8 +358,8 @@ def test_delete_takes_an_interval_out_of_both_places_for_good(store, folder):
     items = server.objects("front")
     wanted = items[1]
     put(store, f"r1/{wanted.path.relative_to(server.store)}", wanted.path.read_bytes())  # a second version
-    put(store, "r1/live/front/1/part1.mp4")
-    put(store, "r1/live/yard/1/part1.mp4")
+    put(store, "r1/live/front/s1/1fr_1a_0.mp4")
+    put(store, "r1/live/yard/s1/1fr_1a_0.mp4")
     # A machine that was replaced had the same camera.
     put(store, f"r0/{wanted.path.relative_to(server.store)}")
     others = {key for key in versions(store) if wanted.path.name not in key and "/live/front/" not in key}
@@ -343,6 +375,9 @@ def test_delete_takes_an_interval_out_of_both_places_for_good(store, folder):
     done = delete(store, folder, *interval, "--reason", "a neighbour asked", stdin="yes\n")
     assert done.returncode == DONE, done.stderr
     assert not wanted.path.exists()
+    # What the CDN's edges hold is another matter.
+    assert "aws cloudfront create-invalidation" in done.stdout
+    assert done.stdout.rstrip().endswith("--paths '/media/r0/rec/front/*' '/media/r1/rec/front/*' '/media/r1/live/front/*'")
     left = versions(store)
     audit = {key for key in left if key.startswith("auth/audit/")}
     assert set(left) - audit == others
@@ -373,6 +408,33 @@ def test_delete_takes_an_interval_out_of_both_places_for_good(store, folder):
     assert status.returncode == FOUND_WRONG and "are missing" in status.stdout  # which it says of what was deleted
 
 
+def test_a_deletion_that_fails_in_the_bucket_explains_its_gap(store, recorded, folder):
+    data = folder / "data"
+    shutil.copytree(recorded.data, data)
+    upload(store, recorded)
+    (folder / "miharu.toml").write_text(store.config(), encoding="utf-8")
+    # Somebody who may list and put, but not delete.
+    bucket_arn = f"arn:aws:s3:::{store.bucket}"
+    store.client().put_bucket_policy(Bucket=store.bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": [
+        {"Effect": "Allow", "Principal": {"AWS": [READER_KEYS[0]]}, "Action": ["s3:GetObject", "s3:PutObject"], "Resource": [bucket_arn + "/*"]},
+        {"Effect": "Allow", "Principal": {"AWS": [READER_KEYS[0]]}, "Action": ["s3:ListBucket", "s3:ListBucketVersions"],
+         "Resource": [bucket_arn]}]}))
+    item = recorded.objects("front")[1]
+    here = data / item.path.relative_to(recorded.data)
+    arguments = ("--from", item.start_ms, "--to", item.start_ms + 1, "--yes", "--reason", "a neighbour asked")
+    done = delete(store, folder, *arguments, keys=READER_KEYS)
+    assert done.returncode == COULD_NOT and "could not be deleted" in done.stderr, done.stderr
+    assert not here.exists() and len(store.keys("r1/rec/")) == len(recorded.objects("front"))
+
+    def explained():
+        with sqlite3.connect(data / "miharu.db") as database:
+            return [row for row in database.execute("SELECT * FROM gaps") if any("a neighbour asked" in str(value) for value in row)]
+    assert len(explained()) == 1
+    done = delete(store, folder, *arguments)
+    assert done.returncode == DONE, done.stderr
+    assert len(store.keys("r1/rec/")) == len(recorded.objects("front")) - 1 and len(explained()) == 1
+
+
 def test_delete_in_one_place(store, recorded, folder):
     upload(store, recorded)
     (folder / "miharu.toml").write_text(store.config(), encoding="utf-8")
@@ -383,6 +445,28 @@ def test_delete_in_one_place(store, recorded, folder):
     told = json.loads(done.stdout)
     assert (told["bucket_versions"], told["local_objects"]) == (1, 0) and item.path.exists()
     assert len(store.keys("r1/rec/")) == len(recorded.objects("front")) - 1
+
+
+def test_cameras_that_were_added_on_the_page_are_kept_as_they_say(store, recorded, folder):
+    (folder / "data").mkdir()
+    (folder / "data/cameras.toml").write_text('[[camera]]\nname = "front"\nurl = "demo:"\ncloud_keep = "90d"\n', encoding="utf-8")
+    (folder / "m.toml").write_text(store.config(keep="30d") + '[[camera]]\nname = "yard"\nurl = "demo:"\n', encoding="utf-8")
+    items = recorded.objects("front")
+    for camera in ("front", "yard"):
+        put(store, aged(items[0], timedelta(days=40), camera=camera))
+    where = ("--config", folder / "m.toml")
+    done = miharu("prune", *where, data=folder / "data", env=store.environment(ROOT_KEYS))
+    assert done.returncode == DONE and [key.split("/")[2] for key in versions(store)] == ["front"], done.stderr
+    done = miharu("cost", "--json", *where, data=folder / "data")
+    assert {each["camera"]: each["keep_days"] for each in json.loads(done.stdout)["cameras"]} == {"front": 90, "yard": 30}, done.stderr
+    done = miharu("cloud", "policy", *where, data=folder / "data")
+    rules = json.loads(done.stdout)["LifecycleConfiguration"]["Rules"]
+    days = {rule["Filter"]["Prefix"]: rule["Expiration"]["Days"] for rule in rules if "/rec/" in rule["Filter"]["Prefix"]}
+    assert days == {"home/r1/rec/front/": 90, "home/r1/rec/yard/": 30}
+    done = miharu("cloud", "init", "--yes", "--print-only", "--out", folder / "out", *where, data=folder / "data", env={"HOME": str(folder)})
+    assert done.returncode == DONE, done.stderr
+    rules = json.loads((folder / "out/lifecycle.json").read_text(encoding="utf-8"))["Rules"]
+    assert days == {rule["Filter"]["Prefix"]: rule["Expiration"]["Days"] for rule in rules if "/rec/" in rule["Filter"]["Prefix"]}
 
 
 def test_cost_by_what_is_recorded(recorded, folder):

@@ -1,13 +1,14 @@
 """`miharu cloud init`: an empty S3 server becomes one with the four credentials of the design, each of which may do what it needs
 and nothing else. Looked at by boto3 and by `miharu cloud test`."""
 import json
+import re
 import stat
 
 import botocore.exceptions
 import pytest
 
 from bucket import ROOT_KEYS, Store, refused
-from harness import CALLED_WRONGLY, DONE, FOUND_WRONG, miharu
+from harness import CALLED_WRONGLY, COULD_NOT, DONE, FOUND_WRONG, miharu
 
 
 @pytest.fixture(name="server")
@@ -18,11 +19,11 @@ def s3_server(tmp_path):
     running.stop()
 
 
-def init(server, folder, *arguments, relay="home", keys=ROOT_KEYS, stdin="", yes=True):
+def init(server, folder, *arguments, relay="home", out=None, keys=ROOT_KEYS, stdin="", yes=True):
     """Gives (status, {step: (result, text)}, standard error)."""
     environment = {"HOME": str(folder), **(server.environment(keys) if keys else {})}
     command = ["cloud", "init", "--json", "--url", server.url, "--endpoint", server.endpoint, "--region", "us-east-1", "--relay", relay,
-               "--config", folder / f"{relay}.toml", "--out", folder / f"keys-{relay}", *(["--yes"] if yes else []), *arguments]
+               "--config", folder / f"{relay}.toml", "--out", folder / f"keys-{out or relay}", *(["--yes"] if yes else []), *arguments]
     done = miharu(*command, data=folder / "data", env=environment, stdin=stdin)
     steps = [json.loads(line) for line in done.stdout.splitlines()]
     return done.returncode, {each["step"]: (each["result"], each["text"]) for each in steps}, done.stderr
@@ -130,6 +131,58 @@ def test_a_second_recorder_leaves_the_first_as_it_is(server, folder):
     assert keys_in(folder / "keys-home/relay.credentials") == before
     assert server.get("control/home/wanted.json") == b"x"
     assert statements(server) == policy
+
+
+def test_a_key_is_not_written_over_that_of_another_recorder(server, folder):
+    assert init(server, folder)[0] == DONE
+    path = folder / "keys-home/relay.credentials"
+    before = path.read_bytes()
+    status, _, errors = init(server, folder, relay="barn", out="home")
+    assert status == COULD_NOT and "footage-home-home" in errors and "footage-home-barn" in errors and "--out" in errors
+    assert path.read_bytes() == before
+    # Nothing was made of it: with a folder of its own it gets its key.
+    assert init(server, folder, relay="barn")[0] == DONE
+    put(server.client(keys_in(folder / "keys-barn/relay.credentials")), server, "barn/rec/front/a.mp4", IfNoneMatch="*")
+    put(server.client(keys_in(path)), server, "home/rec/front/a.mp4", IfNoneMatch="*")
+
+
+def test_print_only_writes_no_configuration(server, folder):
+    toml = folder / "home.toml"
+    status, steps, errors = init(server, folder, "--print-only")
+    assert status == DONE, errors
+    assert not toml.exists() and steps["config"][0] == "note" and 'relay = "home"' in steps["config"][1]
+    toml.write_text("[server]\n", encoding="utf-8")
+    # Nor does it ask whether to.
+    status, steps, errors = init(server, folder, "--print-only", "--keep", "14d", "--origin", "*", yes=False)
+    assert status == DONE, errors
+    assert toml.read_text(encoding="utf-8") == "[server]\n" and 'keep = "14d"' in steps["config"][1]
+    assert (folder / "keys-home/lifecycle.json").exists()
+
+
+def told_by_init(server, folder, *arguments, **environment):
+    done = miharu("cloud", "init", "--yes", "--print-only", "--url", server.url, "--relay", "home", "--config", folder / "told.toml",
+                  "--out", folder / "keys-told", *arguments, data=folder / "data", env={"HOME": str(folder), **environment})
+    assert done.returncode == DONE, done.stderr
+    return done.stdout
+
+
+def test_the_commands_that_init_prints_find_the_store(server, folder):
+    assert init(server, folder)[0] == DONE
+    text = told_by_init(server, folder, "--endpoint", server.endpoint, "--region", "us-east-1")
+    (line,) = [line for line in text.splitlines() if "miharu user add" in line]
+    words = re.search(r"in: (.*) \(with", line)[1].split()
+    environment = dict(word.split("=", 1) for word in words if "=" in word)
+    assert environment == {"AWS_ENDPOINT_URL": server.endpoint, "AWS_REGION": "us-east-1"}
+    command = [word.replace("NAME", "alice") for word in words if "=" not in word]
+    assert command[0] == "miharu"
+    done = miharu(*command[1:], stdin="correct horse battery\n", env={"HOME": str(folder), **environment, **server.environment(ROOT_KEYS)})
+    assert done.returncode == DONE, done.stderr
+    assert "alice" in server.get("auth/users.json").decode()
+    assert "a camera that was removed expires by the rule that it had" in text
+    # AWS is found without, and users are called as the template calls them.
+    text = told_by_init(server, folder, "--endpoint", "aws", "--region", "eu-central-1")
+    assert "AWS_ENDPOINT_URL" not in text and "AWS_REGION=eu-central-1 MIHARU_TOKEN_KEY_FILE=serve.key miharu serve" in text
+    assert set(re.findall(r"--user-name (\S+)", text)) == {"footage-relay-home", "footage-reader"}
 
 
 def test_questions_have_defaults_and_wrong_answers_are_asked_again(server, folder):

@@ -69,6 +69,45 @@ def test_the_template_says_what_the_program_says(template):
     assert "auth/" not in json.dumps(cdn["Resource"]) and "AWS:SourceArn" in cdn["Condition"]["StringEquals"]
 
 
+def test_users_of_two_stacks_do_not_meet(template):
+    longest = {"BucketName": "b" * 37, "Relay": "r" * 20}
+    for name, value in longest.items():
+        assert re.fullmatch(template["Parameters"][name]["AllowedPattern"], value)
+        assert not re.fullmatch(template["Parameters"][name]["AllowedPattern"], value + "x")
+    names = []
+    for resource in template["Resources"].values():
+        if resource["Type"] == "AWS::IAM::User":
+            names.append(resource["Properties"]["UserName"]["Fn::Sub"])
+            assert "${BucketName}" in names[-1]
+            assert len(re.sub(r"\$\{(\w+)\}", lambda name: longest[name[1]], names[-1])) <= 64
+    assert len(set(names)) == 3
+
+
+def test_names_that_no_recorder_may_have(template, tmp_path):
+    pattern = template["Parameters"]["Relay"]["AllowedPattern"]
+    for name, good in (("app", False), ("auth", False), ("control", False), ("rec", False), ("tmp", False), ("reader", False), ("admin", False),
+                       ("home", True), ("admin2", True), ("record", True), ("r1", True), ("Home", False)):
+        assert bool(re.fullmatch(pattern, name)) == good, name
+        config = tmp_path / "miharu.toml"
+        config.write_text(f'[cloud]\nurl = "s3://footage"\nrelay = "{name}"\n', encoding="utf-8")
+        assert (miharu("config", "check", config).returncode == DONE) == good, name
+
+
+def test_the_page_for_aws_gives_the_command_line_what_it_takes(tmp_path):
+    """Chapter 4 with programs that only look: `aws` opens a --body as a file that it can wind back."""
+    (chapter,) = [each for each in re.split(r"^## ", (ROOT / "deploy/README.md").read_text(encoding="utf-8"), flags=re.M) if each.startswith("4.")]
+    script = "\n".join(re.findall(r"^```sh\n(.*?)^```", chapter, flags=re.M | re.S))
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "miharu-cloud").mkdir()
+    (tmp_path / "bin/miharu").write_text("#!/bin/sh\n", encoding="ascii")
+    (tmp_path / "bin/aws").write_text('#!/bin/sh\nwhile [ "$1" != --body ]; do shift; done; test -f "$2" && cp "$2" put\n', encoding="ascii")
+    for name in ("miharu", "aws"):
+        (tmp_path / "bin" / name).chmod(0o755)
+    subprocess.run(["bash", "-euo", "pipefail", "-c", script], check=True, cwd=tmp_path, timeout=60,
+                   env={"PATH": f"{tmp_path}/bin:{os.environ['PATH']}", "HOME": str(tmp_path)})
+    assert json.loads((tmp_path / "put").read_text(encoding="ascii")) == {}
+
+
 def test_what_the_design_asks_of_the_template(template):
     resources = template["Resources"]
     assert all(resources["Bucket"]["Properties"]["PublicAccessBlockConfiguration"].values())

@@ -42,18 +42,24 @@ TEST(Settings, RulesOfOthersStayAndOursAreReplaced) {
       "</LifecycleConfiguration>";
   LifecycleRule rule{"miharu/r1/recordings", "r1/rec/"};
   rule.expire_days = 90;
-  const auto text = lifecycle_xml(before, std::vector{rule}, "miharu/r1/recordings");
+  const auto text = lifecycle_xml(before, std::vector{rule},
+                                  [](std::string_view id) { return id == "miharu/r1/recordings/front"; });
   ASSERT_TRUE(text) << text.error().text;
   EXPECT_THAT(*text, HasSubstr("<ID>logs</ID>"));
   EXPECT_THAT(*text, HasSubstr("<ID>miharu/r10/recordings</ID>"));
   EXPECT_THAT(*text, Not(HasSubstr("recordings/front")));
   EXPECT_EQ(text->find("<ID>miharu/r1/recordings</ID>"), text->rfind("<ID>miharu/r1/recordings</ID>"));
   EXPECT_THAT(*text, HasSubstr("<Days>90</Days>"));
+  EXPECT_EQ(lifecycle_ids(before).value(),
+            (std::vector<std::string>{"logs", "miharu/r1/recordings", "miharu/r1/recordings/front",
+                                      "miharu/r10/recordings"}));
+  EXPECT_TRUE(lifecycle_ids("").value().empty());
 }
 
 TEST(Settings, WhatIsNoSuchSettingIsLeftAlone) {
   EXPECT_EQ(lifecycle_xml("<html/>", {}).error().code, base::Errc::kMalformed);
   EXPECT_EQ(lifecycle_xml("<Lifecy", {}).error().code, base::Errc::kMalformed);
+  EXPECT_EQ(lifecycle_ids("<Lifecy").error().code, base::Errc::kMalformed);
   EXPECT_EQ(cors_xml(*lifecycle_xml("", {}), {}).error().code, base::Errc::kMalformed);
 }
 
