@@ -28,8 +28,8 @@ class BucketSetup {
   // Users of the relay and of readers, where the store has an administration that we know (versitygw);
   // empty elsewhere.
   std::map<Role, MadeUser> make_users();
-  // `users` as made; none where users have policies of their own.
-  void set_policy(const std::map<Role, MadeUser>& users);
+  // `users` as made; none where users have policies of their own. Gives the form that the store took.
+  BucketRuleForm set_policy(const std::map<Role, MadeUser>& users);
   void set_cors();
   void set_lifecycle();
   // Nobody wants to watch yet.
