@@ -40,13 +40,9 @@ class Toxiproxy:
         """False: connections end, and new ones are refused."""
         self.ask("/proxies/store", enabled=is_open)
 
-    def add(self, name, kind, stream, **attributes):
-        """To all connections; streams are "upstream", to the store, and "downstream"."""
-        self.ask("/proxies/store/toxics", name=name, type=kind, stream=stream, attributes=attributes)
-
-    def strike(self, name, share):
-        """From now on so many of the connections."""
-        self.ask(f"/proxies/store/toxics/{name}", toxicity=share)
+    def add(self, name, kind, stream, share=1.0, **attributes):
+        """To `share` of the connections; streams are "upstream", to the store, and "downstream"."""
+        self.ask("/proxies/store/toxics", name=name, type=kind, stream=stream, toxicity=share, attributes=attributes)
 
     def remove(self, name):
         self.ask(f"/proxies/store/toxics/{name}", method="DELETE")
