@@ -117,7 +117,8 @@ void add_bucket_live(Families& out, const upload::LiveStatus& live) {
   for (const auto& [fault, times] : live.totals.failures)
     out.value(static_cast<double>(times), {{"reason", fault}});
   out.add("miharu_bucket_live_piece_age_seconds",
-          "since the store took a piece of a camera that is watched, or since it is watched", MetricType::Gauge);
+          "since the store took a piece of a camera that is watched, or since it is watched",
+          MetricType::Gauge);
   for (const auto& [camera, age] : live.since_piece)
     out.value(std::chrono::duration<double>(age).count(), {{"camera", camera}});
 }

@@ -311,8 +311,9 @@ class CloudInit {
       next(fmt::format(
           "Make two keys in the store's own administration: one for the recorder with the rights of "
           "{}/policy-relay.json, one for readers with those of policy-reader.json. A store that knows "
-          "no such policies: a key that may only write, and one that may only read.",
-          out));
+          "no such policies: a key that may only write, and one that may only read.{}",
+          out,
+          applied_ ? "" : " One that does not know the condition s3:if-none-match: the files without it."));
       tell_key_files(next);
     }
     next(fmt::format(

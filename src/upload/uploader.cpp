@@ -322,8 +322,7 @@ void Uploader::begin(Slot& slot, Pending object) {
 void Uploader::send(Slot& slot, const Pending& object) {
   auto file = environment_.store.open_object(object.key);
   if (!file) {
-    if (file.error().code != base::Errc::kNotFound)
-      return refused(slot, file.error().to_string());
+    if (file.error().code != base::Errc::kNotFound) return refused(slot, file.error().to_string());
     // Deleted or renamed while it waited: whoever did so told the log, or the next start will.
     return leave_alone(slot, kHeldPause, "");
   }

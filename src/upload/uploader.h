@@ -163,8 +163,8 @@ class Uploader {
   std::set<ObjectId> under_way_;
   std::map<ObjectId, base::SteadyTime> left_alone_;
   std::map<ObjectId, base::nanoseconds> refused_;  // for themselves: the pause that followed the last time
-  std::map<std::string, Rate> rates_;  // by camera
-  base::SteadyTime settled_{};         // attempts of the process before this are over
+  std::map<std::string, Rate> rates_;              // by camera
+  base::SteadyTime settled_{};                     // attempts of the process before this are over
   uint64_t generation_ = 1;
   boost::asio::steady_timer timer_;        // for what is left alone
   boost::asio::steady_timer clock_timer_;  // to compare clocks again

@@ -81,7 +81,7 @@ kind_integration() {
   fi
   local python
   program && build_targets release record_torture && web_packages && python=$(python_for_tests) || return 1
-  MIHARU_TORTURE=$PWD/build/release/test/tools/record_torture MIHARU_INTEROP=$interop "$python" -m pytest test/integration -q --junitxml="$report"
+  MIHARU_TORTURE=$PWD/build/release/test/tools/record_torture MIHARU_INTEROP=$interop "$python" -m pytest test/integration -q -rs --junitxml="$report"
 }
 
 kind_browser() {
