@@ -7,6 +7,7 @@
 
 #include "record/recorder.h"
 #include "stream/camera_stream.h"
+#include "upload/live_publisher.h"
 #include "upload/uploader.h"
 
 namespace miharu::api {
@@ -31,6 +32,8 @@ class CameraList {
   [[nodiscard]] virtual bool has(std::string_view camera) const = 0;
   // None where nothing is uploaded. Blocks for the log.
   [[nodiscard]] virtual std::optional<upload::UploadStatus> uploads() const { return std::nullopt; }
+  // Of live pictures through the bucket; likewise none. Does not block.
+  [[nodiscard]] virtual std::optional<upload::LiveStatus> bucket_live() const { return std::nullopt; }
 };
 
 }  // namespace miharu::api

@@ -97,6 +97,32 @@ void add_uploads(Families& out, const upload::UploadStatus& uploads) {
           });
 }
 
+void add_bucket_live(Families& out, const upload::LiveStatus& live) {
+  const auto one = [&out](const char* name, const char* help, MetricType type, uint64_t value) {
+    out.add(name, help, type);
+    out.value(static_cast<double>(value), {});
+  };
+  one("miharu_bucket_live_sessions", "cameras that are watched through the bucket now", MetricType::Gauge,
+      live.sessions);
+  one("miharu_bucket_live_sessions_total", "times that somebody began to watch", MetricType::Counter,
+      live.begun);
+  one("miharu_bucket_live_looks_total", "times that the wishes to watch were asked for", MetricType::Counter,
+      live.looks);
+  one("miharu_bucket_live_pieces_total", "pieces of live pictures that the store took", MetricType::Counter,
+      live.totals.pieces);
+  one("miharu_bucket_live_bytes_total", "their bytes", MetricType::Counter, live.totals.bytes);
+  one("miharu_bucket_live_skips_total", "times that pictures were left out for a line too slow",
+      MetricType::Counter, live.totals.skips);
+  out.add("miharu_bucket_live_failures_total", "requests that failed, by reason", MetricType::Counter);
+  for (const auto& [fault, times] : live.totals.failures)
+    out.value(static_cast<double>(times), {{"reason", fault}});
+  out.add("miharu_bucket_live_piece_age_seconds",
+          "since the store took a piece of a camera that is watched, or since it is watched",
+          MetricType::Gauge);
+  for (const auto& [camera, age] : live.since_piece)
+    out.value(std::chrono::duration<double>(age).count(), {{"camera", camera}});
+}
+
 boost::json::value upload_json(const upload::CameraUploads& uploads) {
   boost::json::value until;
   if (uploads.safe_until) until = base::format_rfc3339(*uploads.safe_until);
@@ -110,7 +136,8 @@ boost::json::value upload_json(const upload::CameraUploads& uploads) {
 
 std::string metrics_text(const std::vector<CameraStatus>& cameras, const std::vector<record::GapTotal>& gaps,
                          const net::HttpServerStats& http, const std::optional<webrtc::LiveMetrics>& live,
-                         const std::optional<upload::UploadStatus>& uploads) {
+                         const std::optional<upload::UploadStatus>& uploads,
+                         const std::optional<upload::LiveStatus>& bucket_live) {
   Families out;
   constexpr auto kCounter = MetricType::Counter;
   constexpr auto kGauge = MetricType::Gauge;
@@ -176,6 +203,7 @@ std::string metrics_text(const std::vector<CameraStatus>& cameras, const std::ve
 
   if (live) add_live(out, cameras, *live);
   if (uploads) add_uploads(out, *uploads);
+  if (bucket_live) add_bucket_live(out, *bucket_live);
 
   add_http(out, http);
   add_process(out);

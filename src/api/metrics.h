@@ -13,11 +13,12 @@
 namespace miharu::api {
 
 // All counters since the start of the process.
-// Live view's are left out where there is none.
+// Live view's and the bucket's are left out where there is none.
 std::string metrics_text(const std::vector<CameraStatus>& cameras, const std::vector<record::GapTotal>& gaps,
                          const net::HttpServerStats& http,
                          const std::optional<webrtc::LiveMetrics>& live = std::nullopt,
-                         const std::optional<upload::UploadStatus>& uploads = std::nullopt);
+                         const std::optional<upload::UploadStatus>& uploads = std::nullopt,
+                         const std::optional<upload::LiveStatus>& bucket_live = std::nullopt);
 
 // A line for each camera that should be recorded and is not, and one when uploading is stuck; empty when all
 // is as configured.

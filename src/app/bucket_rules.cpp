@@ -148,12 +148,15 @@ base::Result<std::string> lifecycle_text(const BucketRules& rules, BucketRuleVal
 
 BucketRules::BucketRules() : rules_(json::parse(bucket_rules_text()).as_object()) {}
 
-json::array BucketRules::user_statements(Role role, const BucketRuleValues& values) const {
+json::array BucketRules::user_statements(Role role, const BucketRuleValues& values,
+                                         const BucketRuleForm& form) const {
   json::array statements =
       filled(rules_.at("statements").as_object().at(name_of(role)), fill_in(values)).as_array();
-  // Without a prefix the bucket is ours as a whole; an empty one is no value to compare for every store.
   for (json::value& each : statements) {
-    if (values.prefix.empty() && is_about_prefix(each.as_object())) each.as_object().erase("Condition");
+    json::object& rule = each.as_object();
+    // Without a prefix the bucket is ours as a whole; an empty one is no value to compare for every store.
+    const bool whole = values.prefix.empty() && is_about_prefix(rule);
+    if (whole || (needs_conditional_writes(rule) && !form.create_only)) rule.erase("Condition");
   }
   return statements;
 }
@@ -167,10 +170,7 @@ json::object BucketRules::bucket_policy(const BucketRuleValues& values,
       json::object& rule = each.as_object();
       rule["Sid"] = statement_id(who, rule.at("Sid"));
       if (user != nullptr) rule["Principal"] = json::object{{"AWS", json::array{json::string(*user)}}};
-      if (needs_conditional_writes(rule) && !form.create_only) {
-        if (rule.at("Effect").as_string() == "Deny") continue;
-        rule.erase("Condition");
-      }
+      if (needs_conditional_writes(rule) && !form.create_only) continue;
       if (rule.contains("Condition") && rule.at("Condition").as_object().contains("Bool") && !form.tls)
         continue;
       statements.push_back(std::move(rule));
@@ -179,7 +179,7 @@ json::object BucketRules::bucket_policy(const BucketRuleValues& values,
   for (const auto& [role, user] : users) {
     // No relay is called so: '/' is not part of a folder's name.
     add(role == Role::kRelay ? values.relay : fmt::format("/{}/{}", name_of(role), values.prefix),
-        user_statements(role, values), &user);
+        user_statements(role, values, form), &user);
   }
   add("/everybody/" + values.prefix,
       filled(rules_.at("statements").as_object().at("everybody"), fill_in(values)).as_array(), nullptr);
@@ -247,10 +247,10 @@ std::vector<s3::CorsRule> BucketRules::cors(const BucketRuleValues& values) cons
   return out;
 }
 
-json::object BucketRules::s3_api(const BucketRuleValues& values) const {
+json::object BucketRules::s3_api(const BucketRuleValues& values, const BucketRuleForm& form) const {
   json::object out;
-  for (const Role role : kAllRoles) out[policy_name(role)] = policy_of(user_statements(role, values));
-  out["BucketPolicy"] = bucket_policy(values, {}, {}, nullptr);
+  for (const Role role : kAllRoles) out[policy_name(role)] = policy_of(user_statements(role, values, form));
+  out["BucketPolicy"] = bucket_policy(values, {}, form, nullptr);
   json::array rules;
   for (const s3::LifecycleRule& rule : lifecycle(values)) {
     json::object made{

@@ -39,7 +39,8 @@ class BucketRules {
   BucketRules();
 
   // Statements as AWS attaches them to a user: without a principal.
-  [[nodiscard]] boost::json::array user_statements(Role role, const BucketRuleValues& values) const;
+  [[nodiscard]] boost::json::array user_statements(Role role, const BucketRuleValues& values,
+                                                   const BucketRuleForm& form = {}) const;
   // The bucket's policy where users are named by access keys in it (`users`), or, with none, where users
   // have policies of their own. `existing` is the policy so far or null: statements that are not ours are
   // kept, those of other relays among them.
@@ -52,7 +53,8 @@ class BucketRules {
 
   // As the S3 API (and `aws s3api ... file://`) has it: {"RelayPolicy", "ReaderPolicy", "AdminPolicy",
   // "BucketPolicy", "LifecycleConfiguration", "CORSConfiguration"}.
-  [[nodiscard]] boost::json::object s3_api(const BucketRuleValues& values) const;
+  [[nodiscard]] boost::json::object s3_api(const BucketRuleValues& values,
+                                           const BucketRuleForm& form = {}) const;
   // What deploy/aws/template.yaml has of it: {"RelayPolicy", "ReaderPolicy", "AdminPolicy", "BucketPolicy",
   // "LifecycleConfiguration", "CorsConfiguration"}.
   [[nodiscard]] boost::json::object cloudformation() const;

@@ -123,18 +123,20 @@ std::map<Role, MadeUser> BucketSetup::make_users() {
   return users;
 }
 
-void BucketSetup::set_policy(const std::map<Role, MadeUser>& users) {
+BucketRuleForm BucketSetup::set_policy(const std::map<Role, MadeUser>& users) {
   const Reply old = ask("GET", "policy");
   json::value existing;
   if (old.good) {
     boost::system::error_code error;
     existing = json::parse(old.body, error);
-    if (error || !existing.is_object())
-      return report_.tell(Verdict::kWrong, "policy",
-                          "the bucket's policy is not understood: it was left as it is");
+    if (error || !existing.is_object()) {
+      report_.tell(Verdict::kWrong, "policy", "the bucket's policy is not understood: it was left as it is");
+      return {};
+    }
   } else if (old.failure.code != "NoSuchBucketPolicy") {
-    return settled(old, "policy", "",
-                   "this store has no bucket policies: give the keys their rights in its web page");
+    settled(old, "policy", "",
+            "this store has no bucket policies: give the keys their rights in its web page");
+    return {};
   }
   std::map<Role, std::string> names;
   for (const auto& [role, user] : users) names.emplace(role, user.access_key);
@@ -151,14 +153,16 @@ void BucketSetup::set_policy(const std::map<Role, MadeUser>& users) {
     form.create_only = false;
     done = put();
     if (done.good) {
-      return report_.tell(
+      report_.tell(
           Verdict::kNote, "policy",
           "set, but this store cannot forbid overwriting (it does not know the condition s3:if-none-match): "
           "miharu overwrites nothing, and versions keep what whoever stole the relay's key would overwrite");
+      return form;
     }
   }
   settled(done, "policy", "set: who may do what",
           "this store has no bucket policies: give the keys their rights in its web page");
+  return {};
 }
 
 void BucketSetup::set_cors() {

@@ -30,8 +30,8 @@ class BucketSetup {
   std::map<Role, MadeUser> make_users();
   // What make_users calls the user; "" where it makes none. After make_bucket.
   [[nodiscard]] std::string access_key_of(Role role) const;
-  // `users` as made; none where users have policies of their own.
-  void set_policy(const std::map<Role, MadeUser>& users);
+  // `users` as made; none where users have policies of their own. Gives the form that the store took.
+  BucketRuleForm set_policy(const std::map<Role, MadeUser>& users);
   void set_cors();
   void set_lifecycle();
   // Nobody wants to watch yet.

@@ -101,7 +101,10 @@ class CloudInit {
 
   int run() {
     if (auto asked = ask(); !asked) return report_error(asked.error());
-    if (auto written = write_policies(); !written) return report_error(written.error());
+    if (auto written = write_policies({}); !written) return report_error(written.error());
+    report_.tell(Verdict::kGood, "policies",
+                 fmt::format("{}: policies, lifecycle and CORS, for whoever sets them by hand",
+                             arguments_.out.string()));
     if (auto key = api::TokenKey::load_or_create(file("serve.key")); !key) return report_error(key.error());
     report_.tell(
         Verdict::kGood, "serve-key",
@@ -195,7 +198,7 @@ class CloudInit {
   }
 
   // For whoever gives rights by hand, and for `aws ... file://`.
-  base::Status write_policies() {
+  base::Status write_policies(const BucketRuleForm& form) {
     std::error_code error;
     std::filesystem::create_directories(arguments_.out, error);
     std::filesystem::permissions(arguments_.out, std::filesystem::perms::owner_all, error);
@@ -204,13 +207,10 @@ class CloudInit {
         {"RelayPolicy", "policy-relay.json"},         {"ReaderPolicy", "policy-reader.json"},
         {"AdminPolicy", "policy-admin.json"},         {"BucketPolicy", "policy-bucket.json"},
         {"LifecycleConfiguration", "lifecycle.json"}, {"CORSConfiguration", "cors.json"}};
-    for (const auto& [key, value] : rules_.s3_api(values_)) {
+    for (const auto& [key, value] : rules_.s3_api(values_, form)) {
       if (auto written = write_text(file(names.at(key)), json::serialize(value) + "\n", 0600); !written)
         return written;
     }
-    report_.tell(Verdict::kGood, "policies",
-                 fmt::format("{}: policies, lifecycle and CORS, for whoever sets them by hand",
-                             arguments_.out.string()));
     return {};
   }
 
@@ -262,7 +262,9 @@ class CloudInit {
         return written;
       has_keys_ = true;
     }
-    setup.set_policy(users);
+    const BucketRuleForm form = setup.set_policy(users);
+    // What the store refused in the bucket's policy it would refuse in those of its users.
+    if (auto written = write_policies(form); !written) return written;
     setup.set_cors();
     setup.set_lifecycle();
     setup.write_wishes();
@@ -334,8 +336,9 @@ class CloudInit {
       next(fmt::format(
           "Make two keys in the store's own administration: one for the recorder with the rights of "
           "{}/policy-relay.json, one for readers with those of policy-reader.json. A store that knows "
-          "no such policies: a key that may only write, and one that may only read.",
-          out));
+          "no such policies: a key that may only write, and one that may only read.{}",
+          out,
+          applied_ ? "" : " One that does not know the condition s3:if-none-match: the files without it."));
       tell_key_files(next);
     }
     next(fmt::format(

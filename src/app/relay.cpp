@@ -333,6 +333,11 @@ std::optional<upload::UploadStatus> Relay::uploads() const {
   return uploader_->status();
 }
 
+std::optional<upload::LiveStatus> Relay::bucket_live() const {
+  if (!publisher_) return std::nullopt;
+  return publisher_->status();
+}
+
 std::vector<api::CameraStatus> Relay::cameras() const {
   const std::lock_guard lock(cameras_mutex_);
   std::vector<api::CameraStatus> all;

@@ -48,6 +48,7 @@ class Relay final : public api::CameraList {
   std::vector<api::CameraStatus> cameras() const override;
   bool has(std::string_view camera) const override;
   std::optional<upload::UploadStatus> uploads() const override;
+  std::optional<upload::LiveStatus> bucket_live() const override;
 
  private:
   base::Status open_store();

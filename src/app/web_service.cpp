@@ -166,7 +166,8 @@ void WebService::metrics(const Exchange& exchange) {
     if (!gaps) return exchange->respond(api::problem_of(gaps.error()));
     exchange->respond({200,
                        {{"Content-Type", "text/plain; version=0.0.4"}, {"Cache-Control", "no-store"}},
-                       api::metrics_text(cameras_.cameras(), *gaps, http, live, cameras_.uploads())});
+                       api::metrics_text(cameras_.cameras(), *gaps, http, live, cameras_.uploads(),
+                                         cameras_.bucket_live())});
   };
   if (sessions_ == nullptr) return answer(std::nullopt);
   sessions_->metrics([answer](const webrtc::LiveMetrics& live) { answer(live); });

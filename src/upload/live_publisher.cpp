@@ -45,7 +45,9 @@ LivePublisher::LivePublisher(LiveOptions options, const LiveEnvironment& environ
               [this] { return store_time(); },
               [this](const net::HttpReply& reply) { note_clock(reply); },
               [this] { set_gate(); },
-              [this](const LivePiece& piece, base::nanoseconds took) { on_piece(piece, took); },
+              [this](const std::string& camera, const LivePiece& piece, base::nanoseconds took) {
+                on_piece(camera, piece, took);
+              },
               [this](const std::function<void(LiveTotals&)>& count) {
                 const std::lock_guard lock(mutex_);
                 count(status_.totals);
@@ -103,7 +105,6 @@ void LivePublisher::close() {
   set_gate();
   const std::lock_guard lock(mutex_);
   watched_.clear();
-  status_.sessions = 0;
 }
 
 void LivePublisher::changed(const std::string& camera) {
@@ -204,8 +205,8 @@ void LivePublisher::begin(const store::Wish& wish) {
   {
     // Before it looks: what is recorded from now on is told.
     const std::lock_guard lock(mutex_);
-    watched_.insert(wish.camera);
-    status_.sessions = watched_.size();
+    watched_.emplace(wish.camera, environment_.clock.steady());
+    status_.begun += 1;
   }
   if (sessions_.empty()) {
     slow_ = true;
@@ -221,7 +222,6 @@ void LivePublisher::end(const std::string& camera) {
   {
     const std::lock_guard lock(mutex_);
     watched_.erase(camera);
-    status_.sessions = watched_.size();
   }
   LiveSession* session = found->second.get();
   ending_.push_back(std::move(found->second));
@@ -235,8 +235,13 @@ void LivePublisher::end(const std::string& camera) {
 
 // On a line with room for everything nothing has to wait. On a slow one what others sent is before a piece,
 // in buffers that nobody sees: they get no more than what the line has left.
-void LivePublisher::on_piece(const LivePiece& piece, base::nanoseconds took) {
+void LivePublisher::on_piece(const std::string& camera, const LivePiece& piece, base::nanoseconds took) {
   piece_at_ = environment_.clock.steady();
+  {
+    const std::lock_guard lock(mutex_);
+    // The last one of a session may come when it is over.
+    if (const auto found = watched_.find(camera); found != watched_.end()) found->second = piece_at_;
+  }
   if (piece.duration < kTelling) return;
   const double seconds = std::max(0.001, std::chrono::duration<double>(took).count());
   const double share = seconds / std::chrono::duration<double>(piece.duration).count();
@@ -257,7 +262,11 @@ void LivePublisher::set_gate() {
 
 LiveStatus LivePublisher::status() const {
   const std::lock_guard lock(mutex_);
-  return status_;
+  LiveStatus status = status_;
+  status.sessions = watched_.size();
+  const base::SteadyTime now = environment_.clock.steady();
+  for (const auto& [camera, at] : watched_) status.since_piece[camera] = now - at;
+  return status;
 }
 
 }  // namespace miharu::upload

@@ -6,7 +6,6 @@
 #include <map>
 #include <memory>
 #include <mutex>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -41,9 +40,12 @@ struct LiveEnvironment {
 
 struct LiveStatus {
   uint64_t sessions = 0;   // being watched now
+  uint64_t begun = 0;      // sessions since the start
   uint64_t looks = 0;      // at the wishes
   uint64_t unchanged = 0;  // of those
   LiveTotals totals;
+  // Of each camera that is watched: since the store took a piece, or since it is watched.
+  std::map<std::string, base::nanoseconds> since_piece;
 };
 
 // Made, started and stopped on the main thread.
@@ -77,7 +79,7 @@ class LivePublisher {
   void begin(const store::Wish& wish);
   void end(const std::string& camera);
   void note_clock(const net::HttpReply& reply);
-  void on_piece(const LivePiece& piece, base::nanoseconds took);
+  void on_piece(const std::string& camera, const LivePiece& piece, base::nanoseconds took);
   void set_gate();
   [[nodiscard]] base::UtcTime store_time() const;
 
@@ -105,8 +107,9 @@ class LivePublisher {
   bool started_ = false;                                        // main thread
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // false once closed: asked by what was posted
   mutable std::mutex mutex_;
-  LiveStatus status_;                           // guarded by mutex_
-  std::set<std::string, std::less<>> watched_;  // likewise: cameras with a session
+  LiveStatus status_;  // guarded by mutex_
+  // Likewise: cameras with a session, and when the store took their last piece.
+  std::map<std::string, base::SteadyTime> watched_;
 };
 
 }  // namespace miharu::upload

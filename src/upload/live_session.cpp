@@ -148,7 +148,7 @@ void LiveSession::put_piece() {
   put(media_, piece.name(), std::move(*bytes), piece_options(piece.container), [this, began] {
     if (queue_.empty()) return;
     const LivePiece& done = queue_.front();
-    shared_.on_piece(done, shared_.clock.steady() - began);
+    shared_.on_piece(camera_, done, shared_.clock.steady() - began);
     shared_.count([&done](LiveTotals& totals) {
       totals.pieces += 1;
       totals.bytes += done.size_bytes;

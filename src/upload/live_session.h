@@ -44,7 +44,7 @@ struct LiveShared {
   std::function<void(const net::HttpReply&)> on_reply;
   std::function<void()> on_change;  // of urgent()
   // A piece is there: how long it was on its way.
-  std::function<void(const LivePiece& piece, base::nanoseconds took)> on_piece;
+  std::function<void(const std::string& camera, const LivePiece& piece, base::nanoseconds took)> on_piece;
   std::function<void(const std::function<void(LiveTotals&)>&)> count;
   base::LogLimiter limiter;
 };

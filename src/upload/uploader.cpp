@@ -121,6 +121,7 @@ void Uploader::change(UploaderOptions options) {
     generation_ += 1;
     // What was refused may be right now, and another store has another clock.
     left_alone_.clear();
+    refused_.clear();
     agreed_.reset();
     clock_timer_.cancel();
     for (const auto& slot : slots_) {
@@ -312,7 +313,7 @@ void Uploader::begin(Slot& slot, Pending object) {
   slot.busy = true;
   slot.object = {object.camera, object.seq};
   under_way_.insert(slot.object);
-  if (!name) return leave_alone(slot, kObjectPause, name.error().to_string());
+  if (!name) return refused(slot, name.error().to_string());
   if (!environment_.accept) return send(slot, object);
   environment_.accept(object.camera, name->run.number, [this, &slot, object](bool stands) {
     loop_.post([this, &slot, object, stands] {
@@ -326,16 +327,15 @@ void Uploader::begin(Slot& slot, Pending object) {
 void Uploader::send(Slot& slot, const Pending& object) {
   auto file = environment_.store.open_object(object.key);
   if (!file) {
-    if (file.error().code != base::Errc::kNotFound)
-      return leave_alone(slot, kObjectPause, file.error().to_string());
+    if (file.error().code != base::Errc::kNotFound) return refused(slot, file.error().to_string());
     // Deleted or renamed while it waited: whoever did so told the log, or the next start will.
     return leave_alone(slot, kHeldPause, "");
   }
   const auto size = file->size();
-  if (!size) return leave_alone(slot, kObjectPause, size.error().to_string());
+  if (!size) return refused(slot, size.error().to_string());
   net::FileBody body{std::make_shared<const base::File>(std::move(*file)), 0, *size};
   const auto payload = s3::sha256_of(body);
-  if (!payload) return leave_alone(slot, kObjectPause, payload.error().to_string());
+  if (!payload) return refused(slot, payload.error().to_string());
   // A log on a full disk is no reason to upload nothing: that makes room.
   if (auto noted = environment_.log.attempt(object.camera, object.seq);
       !noted && limiter_.pass(environment_.clock.steady()))
@@ -389,7 +389,7 @@ void Uploader::answered(Slot& slot, const base::Result<net::HttpReply>& reply) {
     case s3::Fault::kChecksum:
     case s3::Fault::kOther:
       // Of this object alone, as far as can be known.
-      return leave_alone(slot, kObjectPause, text);
+      return refused(slot, text);
     default:
       tell(State::kTrouble, text);
       return pause(slot, options_.trouble_pause);
@@ -418,9 +418,22 @@ void Uploader::done(Slot& slot, bool verified) {
   }
   tell(State::kUploading, "");
   slot.backoff.reset();
+  refused_.erase(slot.object);
   release(slot);
   wake_all();
   pump();
+}
+
+// What is between here and the store may have garbled one attempt: the first pauses are short.
+void Uploader::refused(Slot& slot, const std::string& why) {
+  base::nanoseconds pause = kLongestObjectPause;
+  const auto before = refused_.find(slot.object);
+  if (before != refused_.end()) {
+    pause = before->second = std::min<base::nanoseconds>(before->second * 2, kLongestObjectPause);
+  } else if (refused_.size() < kMostLeftAlone) {
+    pause = refused_[slot.object] = options_.object_pause;
+  }
+  leave_alone(slot, pause, why);
 }
 
 void Uploader::leave_alone(Slot& slot, base::nanoseconds time, const std::string& why) {

@@ -32,6 +32,8 @@ struct UploaderOptions {
   size_t connections = 4;                           // a stalled one must not hold up the others
   std::chrono::milliseconds longest_pause{8'000};   // before a link is tried that failed
   std::chrono::milliseconds trouble_pause{30'000};  // before a store that refused for good is asked again
+  // Of an object that the store refused for itself, the first time; twice as long each further time.
+  std::chrono::milliseconds object_pause{10'000};
 };
 
 // What the uploader works with. All must outlive it.
@@ -72,8 +74,8 @@ class Uploader {
   static constexpr base::seconds kMostClockDifference{60};
   // A change of the local clock by more means that it has to be compared again.
   static constexpr base::seconds kMostClockStep{1};
-  // An object that the store refused for itself is left alone for so long.
-  static constexpr base::seconds kObjectPause{600};
+  // An object that the store refuses for itself again and again is left alone for so long in the end.
+  static constexpr base::seconds kLongestObjectPause{600};
   // An object whose attempt had no answer, perhaps one of the process before this, is left alone for so long:
   // it may be being stored, and a second one at once would be sent whole to be refused in the end.
   static constexpr base::seconds kUnanswered{3};
@@ -140,6 +142,7 @@ class Uploader {
   void send(Slot& slot, const Pending& object);
   void answered(Slot& slot, const base::Result<net::HttpReply>& reply);
   void done(Slot& slot, bool verified);
+  void refused(Slot& slot, const std::string& why);
   void leave_alone(Slot& slot, base::nanoseconds time, const std::string& why);
   void release(Slot& slot);
   void pause(Slot& slot, std::chrono::milliseconds time);
@@ -159,8 +162,9 @@ class Uploader {
   std::vector<std::unique_ptr<Slot>> slots_;
   std::set<ObjectId> under_way_;
   std::map<ObjectId, base::SteadyTime> left_alone_;
-  std::map<std::string, Rate> rates_;  // by camera
-  base::SteadyTime settled_{};         // attempts of the process before this are over
+  std::map<ObjectId, base::nanoseconds> refused_;  // for themselves: the pause that followed the last time
+  std::map<std::string, Rate> rates_;              // by camera
+  base::SteadyTime settled_{};                     // attempts of the process before this are over
   uint64_t generation_ = 1;
   boost::asio::steady_timer timer_;        // for what is left alone
   boost::asio::steady_timer clock_timer_;  // to compare clocks again

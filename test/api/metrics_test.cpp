@@ -162,6 +162,23 @@ TEST(Metrics, WithoutCamerasThereIsTheServer) {
   EXPECT_THAT(text, Not(HasSubstr("miharu_live_")));
 }
 
+TEST(Metrics, LiveThroughTheBucketIsTold) {
+  upload::LiveStatus live;
+  live.sessions = 1;
+  live.begun = 4;
+  live.looks = 30;
+  live.totals = {20, 9'000, 2, {{"busy", 5}}};
+  live.since_piece["front"] = base::milliseconds(1'250);
+  const std::string text = metrics_text({}, {}, {}, std::nullopt, std::nullopt, live);
+  for (const char* line : {"miharu_bucket_live_sessions 1\n", "miharu_bucket_live_sessions_total 4\n",
+                           "miharu_bucket_live_looks_total 30\n", "miharu_bucket_live_pieces_total 20\n",
+                           "miharu_bucket_live_bytes_total 9000\n", "miharu_bucket_live_skips_total 2\n",
+                           "miharu_bucket_live_failures_total{reason=\"busy\"} 5\n",
+                           "miharu_bucket_live_piece_age_seconds{camera=\"front\"} 1.25\n"})
+    EXPECT_THAT(text, HasSubstr(line));
+  EXPECT_THAT(metrics_text({}, {}, {}), Not(HasSubstr("miharu_bucket_live_")));
+}
+
 TEST(Metrics, UploadsAreTold) {
   upload::UploadStatus uploads;
   uploads.state = upload::UploadStatus::State::kUnreachable;

@@ -2,6 +2,7 @@
 import contextlib
 import json
 import re
+import signal
 import threading
 import time
 import urllib.error
@@ -14,7 +15,7 @@ from bucket import Store, refused
 from faulty_proxy import FaultyProxy
 from frame_number import seconds_of
 from harness import DONE, Miharu, demo_url, distance, frame_numbers, machine_is_busy, miharu, pictures_of, wait_until
-from test_serve import get, serve
+from test_serve import get, serve, token
 
 FPS = 12
 # A wish holds 22 s, the recorder looks each 2 s, and a piece may be on its way.
@@ -173,6 +174,42 @@ def test_who_watches_gets_what_the_camera_sends(place):
     assert place.last_put() - last <= MOST_AFTER_THE_LAST, (place.last_put() - last, ended - last)
 
 
+def metrics(server, camera="front"):
+    """{name without miharu_bucket_live_: value}, of what is counted by camera that of one; and failures of all reasons."""
+    text = server.request("/metrics")[2].decode()
+    found = {}
+    for name, labels, value in re.findall(r"^miharu_bucket_live_(\w+?)(?:\{(.*)\})? (\S+)$", text, re.MULTILINE):
+        if labels in ("", f'camera="{camera}"') or name == "failures_total":
+            found[name] = found.get(name, 0) + float(value)
+    return found
+
+
+def test_metrics_tell_of_it(place):
+    before = metrics(place.relay)
+    assert before["sessions"] == 0 and "piece_age_seconds" not in before
+    pieces = before["pieces_total"]
+    with Viewer(place.address, place.token) as viewer:
+        viewer.wait_for_pictures(20)
+        wait_until(lambda: metrics(place.relay)["pieces_total"] >= pieces + 8, 20, "pieces are counted")
+        told = metrics(place.relay)
+        assert told["sessions"] == 1 and told["sessions_total"] == before["sessions_total"] + 1
+        assert told["looks_total"] > before["looks_total"] and told["bytes_total"] > before["bytes_total"]
+        # The line is cut: the age goes up, and so do failures; and down again with the next piece.
+        place.proxy.cut("refuse")
+        failed = wait_until(lambda: (now := metrics(place.relay)) and now["piece_age_seconds"] > 3 and now, 20, "the age goes up")
+        assert failed.get("failures_total", 0) > told.get("failures_total", 0)
+        place.proxy.restore()
+        wait_until(lambda: metrics(place.relay)["piece_age_seconds"] < 2, 30, "the age is of the last piece")
+    wait_until(lambda: metrics(place.relay)["sessions"] == 0, MOST_AFTER_THE_LAST + 10, "nobody watches")
+    after = metrics(place.relay)
+    assert "piece_age_seconds" not in after
+    # What is there was counted, but for pieces whose answer nobody waited for: at the cut, and when viewers left.
+    there = [size for key, size in place.store.keys("r1/live/").items()
+             if key.endswith(".mp4") and "/init_" not in key and "/test/" not in key]
+    assert 0 <= len(there) - after["pieces_total"] <= 3, (len(there), after)
+    assert 0 <= sum(there) - after["bytes_total"] <= 3 * max(there), (sum(there), after)
+
+
 def test_two_viewers_at_two_servers_and_one_stops(place):
     with place.start_serve("serve-2") as other:
         with Viewer(place.address, place.token) as first:
@@ -273,3 +310,37 @@ def test_live_may_be_switched_off(tmp_path, place):
         server.wait_for_objects("front", 3, 40)
         looks = [each for each in proxy.requests() if "/control/" in each["target"]]
         assert len(looks) <= 2, looks  # to compare the clocks
+
+
+def test_live_is_switched_in_the_running_program(tmp_path, place):
+    folder = tmp_path / "switched"
+    folder.mkdir()
+    # A recorder of its own, whom nobody else asks.
+    with FaultyProxy(place.store.port) as proxy, \
+            Miharu(folder, {"side": demo_url(FPS)}, segment="5s", env={"HOME": str(folder), **place.store.environment(bucket.ROOT_KEYS)},
+                   more=place.store.config(endpoint=proxy.endpoint, relay="r3") + "live = false\n") as server:
+        def switch(before, after):
+            text = server.config.read_text(encoding="utf-8")
+            assert f"live = {before}\n" in text
+            server.config.write_text(text.replace(f"live = {before}\n", f"live = {after}\n"), encoding="utf-8")
+            server.process.send_signal(signal.SIGHUP)
+
+        server.wait_for_objects("side", 2, 40)
+        wait_until(lambda: place.store.keys("r3/rec/side/"), 10, "an object is in the bucket")
+        key = place.relay.folder / "serve.key"
+        allowed = token(place.store.url, key, "side", "--rights", "live,playback", env=keys_of(place.store, bucket.ROOT_KEYS))
+        (tmp_path / "serve").mkdir()
+        with serve(place.store.url, tmp_path / "serve", key, keys_of(place.store, bucket.ROOT_KEYS)) as address, \
+                Viewer(address, allowed, "side") as viewer:
+            server.wait_for_objects("side", len(server.objects("side")) + 3, 40)
+            assert not place.store.keys("r3/live/")
+            switch("false", "true")
+            viewer.wait_for_pictures(20)
+            assert metrics(server, "side")["sessions"] == 1
+            switch("true", "false")
+            wait_until(lambda: metrics(server, "side")["sessions"] == 0, 10, "nothing is uploaded any more")
+            count = len(place.store.keys("r3/live/"))
+            server.wait_for_objects("side", len(server.objects("side")) + 2, 40)
+            assert len(place.store.keys("r3/live/")) <= count + 2  # what was on its way
+            switch("false", "true")
+            wait_until(lambda: len(place.store.keys("r3/live/")) > count + 4, 20, "it goes on")

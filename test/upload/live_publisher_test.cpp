@@ -237,6 +237,8 @@ TEST_F(LivePublisherTest, AWishBringsTheLatestPicturesUntilItEnds) {
   ASSERT_TRUE(place->file->read_at(place->offset, file));
   EXPECT_TRUE(bytes == base::as_text(file));
   EXPECT_THAT(playlist, Not(HasSubstr("ENDLIST")));
+  EXPECT_THAT(publisher_->status().since_piece, testing::ElementsAre(testing::Key("front")));
+  EXPECT_EQ(publisher_->status().begun, 1U);
 
   // Nobody wishes any more.
   store_.wish({{"front", "s1", from_now(base::milliseconds(1))}});
@@ -247,6 +249,7 @@ TEST_F(LivePublisherTest, AWishBringsTheLatestPicturesUntilItEnds) {
   ASSERT_TRUE(store_.wait([&] { return store_.looks >= looks + 3; }));
   EXPECT_EQ(store_.puts(), puts);
   EXPECT_EQ(publisher_->status().sessions, 0U);
+  EXPECT_TRUE(publisher_->status().since_piece.empty());
   EXPECT_EQ(publisher_->status().totals.pieces, pieces.size());
   wait_for_open_gate();
   EXPECT_FALSE(gate_is_narrow());

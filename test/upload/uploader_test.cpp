@@ -367,6 +367,23 @@ TEST_F(UploaderTest, AnObjectThatIsRefusedHoldsUpNoOther) {
   EXPECT_EQ(status.failures.at("checksum"), 1U);
 }
 
+TEST_F(UploaderTest, AnObjectThatIsRefusedIsTriedAgainSoonAndThenLessOften) {
+  record(2);
+  const std::string bad = recorded_.entries()[1]->key;
+  std::atomic<int> refusals{0};
+  FakeStore server([&](size_t, const std::string& key) {
+    return key == bad && refusals < 4 && ++refusals != 0 ? std::optional<unsigned>(400) : std::nullopt;
+  });
+  UploaderOptions options = options_for(server, 1);
+  options.object_pause = std::chrono::milliseconds(20);
+  const base::SteadyTime began = clock_.steady();
+  start(std::move(options));
+  EXPECT_EQ(drained().failures.at("checksum"), 4U);
+  EXPECT_GE(clock_.steady() - began, std::chrono::milliseconds(20 + 40 + 80 + 160));
+  EXPECT_EQ(server.puts().size(), 6U);
+  expect_all(server);
+}
+
 TEST_F(UploaderTest, OtherSettingsAreTakenOver) {
   record(3);
   FakeStore wrong([](size_t, const std::string&) { return std::optional<unsigned>(403); });
