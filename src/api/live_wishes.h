@@ -22,7 +22,6 @@ class LiveWishes {
   static constexpr base::seconds kAgain{10};
   // A wish that somebody else renewed so lately is left as it is.
   static constexpr base::seconds kStillFresh{15};
-  static constexpr int kAttempts = 8;
   // Which recorder has a camera is looked up no more often.
   static constexpr base::seconds kKnown{30};
 
