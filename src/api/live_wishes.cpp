@@ -99,6 +99,11 @@ base::Result<LiveWishes::Answer> LiveWishes::wish(const std::string& camera) {
 }
 
 net::HttpResponse LiveWishes::respond(const std::string& camera, const Access& access) {
+  if (delivery_.is_behind_cdn() && !access.path_prefix.empty()) {
+    return net::problem(501,
+                        "the CDN gives live pictures by cookies, which players of a token in the path do not "
+                        "keep: watch them in the page of this server");
+  }
   const auto answer = wish(camera);
   if (!answer) {
     if (answer.error().code == Errc::kUnsupported) return net::problem(501, answer.error().text);
@@ -110,9 +115,9 @@ net::HttpResponse LiveWishes::respond(const std::string& camera, const Access& a
   root["again_ms"] = std::chrono::duration_cast<base::milliseconds>(kAgain).count();
   root["recorded_until"] = base::format_rfc3339(answer->recorded_until);
   net::HttpResponse response = json_response(200, boost::json::serialize(root));
-  const base::UtcTime now = clock_.utc();
-  if (!delivery_.plan(access, now).by_cookies) return response;
-  const auto cookies = delivery_.cookies(access, {answer->folder}, now);
+  // The playlist has no signed addresses. A token of an interval that holds now sees what is live: the
+  // folder of a session is all that its cookies are for.
+  const auto cookies = delivery_.cookies(access, {answer->folder}, clock_.utc());
   if (!cookies) return problem_of(cookies.error());
   for (const std::string& each : *cookies) response.headers.emplace_back("Set-Cookie", each);
   return response;

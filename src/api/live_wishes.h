@@ -38,7 +38,7 @@ class LiveWishes {
   // server may not write wishes.
   base::Result<Answer> wish(const std::string& camera);
   // {"playlist": "media/r1/live/front/s.../live.m3u8", "again_ms": 10000, "recorded_until": "..."}, and the
-  // cookies by which a CDN gives what lies there.
+  // cookies by which a CDN gives what lies there. 501 and no wish where players could not keep them.
   net::HttpResponse respond(const std::string& camera, const Access& access);
 
   // GET /media/{relay}/live/{camera}/{session}/{file}: pieces, initialization parts and playlists.
