@@ -50,6 +50,7 @@ class VersionedStore final : public store::ObjectStore {
   base::Status put(std::string_view, base::ByteView) override { return not_so(); }
   base::Status replace(std::string_view, base::ByteView) override { return not_so(); }
   base::Status remove(std::string_view) override { return not_so(); }
+  [[nodiscard]] bool is_bucket() const override { return true; }
   base::Result<store::VersionedText> get_versioned(std::string_view key, uint64_t) override {
     const auto found = objects.find(std::string(key));
     if (found == objects.end()) return store::VersionedText{};

@@ -50,13 +50,13 @@ struct FileText {
 };
 
 base::Result<FileText> read(store::ObjectStore& store, std::string_view key) {
-  auto versioned = store.get_versioned(key, kMaxFileBytes);
-  if (versioned) {
+  if (store.is_bucket()) {
+    auto versioned = store.get_versioned(key, kMaxFileBytes);
+    if (!versioned) return tl::unexpected(std::move(versioned.error()));
     FileText file{{}, std::move(versioned->version)};
     if (!file.version->empty()) file.text = std::move(versioned->text);
     return file;
   }
-  if (versioned.error().code != Errc::kUnsupported) return tl::unexpected(std::move(versioned.error()));
   auto bytes = store.get(key, 0, kMaxFileBytes);
   if (bytes) return FileText{std::string(base::as_text(*bytes)), {}};
   if (bytes.error().code == Errc::kNotFound) return FileText{};
