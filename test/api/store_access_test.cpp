@@ -52,6 +52,7 @@ class VersionedStore final : public store::ObjectStore {
   base::Status remove(std::string_view) override { return not_so(); }
   [[nodiscard]] bool is_bucket() const override { return true; }
   base::Result<store::VersionedText> get_versioned(std::string_view key, uint64_t) override {
+    if (away) return base::fail(Errc::kNotFound, "there is no such bucket");
     const auto found = objects.find(std::string(key));
     if (found == objects.end()) return store::VersionedText{};
     return store::VersionedText{found->second, std::to_string(version), {}};
@@ -70,6 +71,7 @@ class VersionedStore final : public store::ObjectStore {
   int version = 1;
   std::function<void()> before_replace;
   bool unanswered = false;
+  bool away = false;
 
  private:
   static tl::unexpected<base::Error> not_so() { return base::fail(Errc::kRefused, "without a version"); }
@@ -216,6 +218,19 @@ TEST_F(StoreAccessTest, WhatTwoAdministratorsDoAtOnceHolds) {
   EXPECT_EQ(one.add_user("carol", kPassword).error().code, Errc::kExists);
   shared.before_replace = [&] { ASSERT_TRUE(other.remove_user("carol")); };
   EXPECT_EQ(one.set_password("carol", kPassword).error().code, Errc::kNotFound);
+}
+
+TEST_F(StoreAccessTest, ABucketThatIsAwayIsNotOneWithoutUsers) {
+  VersionedStore shared;
+  AccessAdmin mine(shared, clock, kCheap);
+  ASSERT_TRUE(mine.add_user("alice", kPassword));
+  const auto before = shared.objects;
+  shared.away = true;
+  EXPECT_FALSE(mine.add_user("bob", kPassword));
+  EXPECT_FALSE(mine.add_token(access.session_of(""), "test"));
+  EXPECT_FALSE(read_users(shared));
+  EXPECT_FALSE(read_tokens(shared));
+  EXPECT_EQ(shared.objects, before);
 }
 
 TEST_F(StoreAccessTest, AnAttemptThatWasNotAnsweredIsFoundToBeDone) {
