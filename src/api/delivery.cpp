@@ -94,7 +94,8 @@ class CdnDelivery final : public MediaDelivery {
   base::Result<std::vector<std::string>> cookies(const Access& access,
                                                  const std::vector<std::string>& folders,
                                                  UtcTime now) const override {
-    const Life life = life_of(access, now);
+    Life life = life_of(access, now);
+    if (access.interval) life.until = std::min(life.until, access.interval->to);
     const auto seconds = std::chrono::floor<std::chrono::seconds>(life.until - now).count();
     std::vector<std::string> out;
     for (const std::string& folder : folders) {

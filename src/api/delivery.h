@@ -33,7 +33,8 @@ class MediaDelivery {
  public:
   virtual ~MediaDelivery() = default;
   [[nodiscard]] virtual MediaPlan plan(const Access& access, base::UtcTime now) const;
-  // Values of Set-Cookie for the folders of a camera: "r1/rec/front/".
+  // Values of Set-Cookie for whole folders, "r1/rec/front/", until credentials or their interval end; none
+  // where media come without.
   [[nodiscard]] virtual base::Result<std::vector<std::string>> cookies(
       const Access& access, const std::vector<std::string>& folders, base::UtcTime now) const;
   // The longest interval that one list may have.

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <random>
-#include <thread>
 
 #include <fmt/format.h>
 #include <boost/json.hpp>
@@ -11,6 +10,7 @@
 #include "api/objects.h"
 #include "api/router.h"
 #include "base/bytes.h"
+#include "store/lost_race.h"
 
 namespace miharu::api {
 
@@ -24,19 +24,9 @@ constexpr uint64_t kMostFileBytes = 17 << 20;
 // Wishes that ended are kept for a while: a clock's second more or less must not make two sessions of one.
 constexpr base::seconds kForgotten{60};
 
-std::mt19937_64& random() {
-  static thread_local std::mt19937_64 generator{std::random_device{}()};
-  return generator;
-}
-
 std::string new_session() {
-  return fmt::format("s{:016x}", random()());
-}
-
-// Full jitter: those who lost a race do not meet again.
-void pause_before(int attempt) {
-  std::this_thread::sleep_for(
-      std::chrono::milliseconds(std::uniform_int_distribution<int>(0, 20 << attempt)(random())));
+  static thread_local std::mt19937_64 random{std::random_device{}()};
+  return fmt::format("s{:016x}", random());
 }
 
 // The wish for `camera` as it is to be; nothing: it is already.
@@ -91,8 +81,8 @@ base::Result<LiveWishes::Answer> LiveWishes::wish(const std::string& camera) {
   const auto answer = [&](const std::string& session) {
     return Answer{store::live_folder(place->relay, camera, session), place->recorded_until};
   };
-  for (int attempt = 0; attempt < kAttempts; ++attempt) {
-    if (attempt > 0) pause_before(attempt);
+  for (int attempt = 0; attempt < store::kRaces; ++attempt) {
+    if (attempt > 0) store::pause_after_lost_race(attempt);
     const auto now_there = store_.get_versioned(key, store::kMaxWishesBytes);
     if (!now_there) return tl::unexpected(base::Error(now_there.error()).in(key));
     // What nobody of ours wrote is replaced.
@@ -109,6 +99,11 @@ base::Result<LiveWishes::Answer> LiveWishes::wish(const std::string& camera) {
 }
 
 net::HttpResponse LiveWishes::respond(const std::string& camera, const Access& access) {
+  if (delivery_.is_behind_cdn() && !access.path_prefix.empty()) {
+    return net::problem(501,
+                        "the CDN gives live pictures by cookies, which players of a token in the path do not "
+                        "keep: watch them in the page of this server");
+  }
   const auto answer = wish(camera);
   if (!answer) {
     if (answer.error().code == Errc::kUnsupported) return net::problem(501, answer.error().text);
@@ -120,9 +115,9 @@ net::HttpResponse LiveWishes::respond(const std::string& camera, const Access& a
   root["again_ms"] = std::chrono::duration_cast<base::milliseconds>(kAgain).count();
   root["recorded_until"] = base::format_rfc3339(answer->recorded_until);
   net::HttpResponse response = json_response(200, boost::json::serialize(root));
-  const base::UtcTime now = clock_.utc();
-  if (!delivery_.plan(access, now).by_cookies) return response;
-  const auto cookies = delivery_.cookies(access, {answer->folder}, now);
+  // The playlist has no signed addresses. A token of an interval that holds now sees what is live: the
+  // folder of a session is all that its cookies are for.
+  const auto cookies = delivery_.cookies(access, {answer->folder}, clock_.utc());
   if (!cookies) return problem_of(cookies.error());
   for (const std::string& each : *cookies) response.headers.emplace_back("Set-Cookie", each);
   return response;

@@ -22,7 +22,6 @@ class LiveWishes {
   static constexpr base::seconds kAgain{10};
   // A wish that somebody else renewed so lately is left as it is.
   static constexpr base::seconds kStillFresh{15};
-  static constexpr int kAttempts = 8;
   // Which recorder has a camera is looked up no more often.
   static constexpr base::seconds kKnown{30};
 
@@ -39,7 +38,7 @@ class LiveWishes {
   // server may not write wishes.
   base::Result<Answer> wish(const std::string& camera);
   // {"playlist": "media/r1/live/front/s.../live.m3u8", "again_ms": 10000, "recorded_until": "..."}, and the
-  // cookies by which a CDN gives what lies there.
+  // cookies by which a CDN gives what lies there. 501 and no wish where players could not keep them.
   net::HttpResponse respond(const std::string& camera, const Access& access);
 
   // GET /media/{relay}/live/{camera}/{session}/{file}: pieces, initialization parts and playlists.

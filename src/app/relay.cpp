@@ -314,7 +314,13 @@ void Relay::stop() {
   for (const auto& camera : cameras_) camera->stop(store::RunReason::kRestart);
   if (web_) web_->stop();
   if (live_) live_->stop();
-  cameras_.clear();
+  std::vector<std::unique_ptr<Camera>> ended;
+  {
+    // The publisher still asks which there are.
+    const std::lock_guard lock(cameras_mutex_);
+    ended.swap(cameras_);
+  }
+  ended.clear();
   // The control thread may still hold a callback of the web service: it ends first.
   if (control_loop_) control_loop_->stop();
   for (const auto& thread : media_) thread->loop.stop();

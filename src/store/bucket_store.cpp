@@ -122,10 +122,17 @@ base::Result<VersionedText> BucketStore::get_versioned(std::string_view key, uin
     return request;
   });
   if (!got) {
-    if (got.error().fault == s3::Fault::kNoKey) return VersionedText{{}, {}, got.error().date};
-    return tl::unexpected(error_of(got.error()));
+    const s3::Failure& failure = got.error();
+    if (failure.status == 404 && failure.code == "NoSuchKey") return VersionedText{{}, {}, failure.date};
+    base::Error error = error_of(failure);
+    // Of a proxy in between, or of a bucket that is gone: that says nothing about the object.
+    if (error.code == base::Errc::kNotFound) error.code = base::Errc::kIo;
+    return tl::unexpected(std::move(error));
   }
-  return VersionedText{got->body, std::string(got->header("etag")), s3::parse_http_date(got->header("date"))};
+  std::string version(got->header("etag"));
+  if (version.empty())
+    return base::fail(base::Errc::kIo, std::string(key) + ": what answered is no store: there is no ETag");
+  return VersionedText{got->body, std::move(version), s3::parse_http_date(got->header("date"))};
 }
 
 base::Status BucketStore::replace_version(std::string_view key, std::string_view text,

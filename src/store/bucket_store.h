@@ -34,7 +34,7 @@ class BucketStore final : public ObjectStore {
   base::Status replace(std::string_view key, base::ByteView bytes) override;
   base::Status remove(std::string_view key) override;
   [[nodiscard]] bool is_bucket() const override { return true; }
-  // By ETag.
+  // By ETag. There is no object only where the store itself says NoSuchKey; every other 404 is an error.
   base::Result<VersionedText> get_versioned(std::string_view key, uint64_t limit_bytes) override;
   base::Status replace_version(std::string_view key, std::string_view text,
                                const std::string& version) override;

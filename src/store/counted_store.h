@@ -38,7 +38,9 @@ class CountedStore final : public ObjectStore {
   [[nodiscard]] bool is_bucket() const override { return store_.is_bucket(); }
   base::Result<VersionedText> get_versioned(std::string_view key, uint64_t limit_bytes) override {
     ++gets_;
-    return counted(store_.get_versioned(key, limit_bytes));
+    auto text = counted(store_.get_versioned(key, limit_bytes));
+    if (text) bytes_ += text->text.size();
+    return text;
   }
   base::Status replace_version(std::string_view key, std::string_view text,
                                const std::string& version) override {

@@ -286,7 +286,12 @@ base::Result<base::File> DirectoryStore::open_object(std::string_view key) const
 
 base::Result<base::ByteVector> DirectoryStore::get(std::string_view key, uint64_t offset, uint64_t length) {
   const auto file = open_object(key);
-  if (!file) return tl::unexpected(file.error());
+  if (!file) {
+    if (file.error().code != Errc::kNotFound) return tl::unexpected(file.error());
+    // The empty directory below a disk that is not mounted is no verdict on what was there.
+    const auto there = check_identity();
+    return there ? tl::unexpected(file.error()) : fail(Errc::kIo, there.error().text);
+  }
   const auto size = file->size();
   if (!size) return tl::unexpected(size.error());
   base::ByteVector out(std::min(length, *size - std::min(offset, *size)));

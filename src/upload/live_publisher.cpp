@@ -12,6 +12,8 @@ namespace {
 constexpr double kSlow = 0.3;
 constexpr double kFast = 0.12;
 constexpr double kUnknown = 0.5;
+// Where pieces take more than this, nothing would be left for anybody else: others get as much as they do.
+constexpr double kFull = 0.8;
 // Pieces at the end of a chunk are short and tell little.
 constexpr base::milliseconds kTelling{300};
 // What others get of what a slow line has left, and at least.
@@ -48,12 +50,14 @@ LivePublisher::LivePublisher(LiveOptions options, const LiveEnvironment& environ
               [this](const std::string& camera, const LivePiece& piece, base::nanoseconds took) {
                 on_piece(camera, piece, took);
               },
+              [this](base::nanoseconds took) { share_line(took); },
               [this](const std::function<void(LiveTotals&)>& count) {
                 const std::lock_guard lock(mutex_);
                 count(status_.totals);
               },
               {}},
-      timer_(environment.loop.context()) {
+      timer_(environment.loop.context()),
+      share_timer_(environment.loop.context()) {
   options_.http.pacer = &pacer_;
   options_.http.gate = nullptr;
 }
@@ -96,6 +100,8 @@ void LivePublisher::open() {
 void LivePublisher::close() {
   *alive_ = false;
   timer_.cancel();
+  share_timer_.cancel();
+  sharing_ = false;
   asker_.reset();
   sessions_.clear();
   ending_.clear();
@@ -248,8 +254,23 @@ void LivePublisher::on_piece(const std::string& camera, const LivePiece& piece, 
   strain_ += 0.3 * (share - strain_);
   slow_ = strain_ > (slow_ ? kFast : kSlow);
   const double line = static_cast<double>(piece.size_bytes) * 8 / seconds;
-  const double left = kShare * line * (1 - std::min(0.9, share));
+  const bool full = strain_ > kFull;
+  const double left = full ? line : kShare * line * (1 - std::min(0.9, share));
   environment_.gate.set_narrow_rate(std::max(kLeastBitsPerSecond, static_cast<uint64_t>(left)));
+  if (full) share_line(took);
+}
+
+// The next piece is on its way before the gate could open between two.
+void LivePublisher::share_line(base::nanoseconds time) {
+  const auto until = std::chrono::steady_clock::now() + time;
+  if (sharing_ && share_timer_.expiry() >= until) return;
+  sharing_ = true;
+  share_timer_.expires_at(until);
+  share_timer_.async_wait([this, alive = alive_](const boost::system::error_code& error) {
+    if (error || !*alive) return;
+    sharing_ = false;
+    set_gate();
+  });
 }
 
 void LivePublisher::set_gate() {
@@ -257,7 +278,7 @@ void LivePublisher::set_gate() {
   const bool any = std::ranges::any_of(sessions_, [&](const auto& each) { return urgent(each.second); }) ||
                    std::ranges::any_of(ending_, urgent);
   environment_.gate.set_narrow(slow_ && !sessions_.empty());
-  environment_.gate.set_open(!(slow_ && any));
+  environment_.gate.set_open(!(slow_ && any) || sharing_);
 }
 
 LiveStatus LivePublisher::status() const {

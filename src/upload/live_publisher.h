@@ -80,6 +80,8 @@ class LivePublisher {
   void end(const std::string& camera);
   void note_clock(const net::HttpReply& reply);
   void on_piece(const std::string& camera, const LivePiece& piece, base::nanoseconds took);
+  // For so long others go on beside pieces.
+  void share_line(base::nanoseconds time);
   void set_gate();
   [[nodiscard]] base::UtcTime store_time() const;
 
@@ -103,6 +105,8 @@ class LivePublisher {
   bool slow_ = true;   // the line: others wait
   base::SteadyTime piece_at_{};
   boost::asio::steady_timer timer_;
+  boost::asio::steady_timer share_timer_;
+  bool sharing_ = false;  // until share_timer_
 
   bool started_ = false;                                        // main thread
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // false once closed: asked by what was posted

@@ -209,8 +209,9 @@ void LiveSession::put_playlist() {
 void LiveSession::put(Lane& lane, const std::string& name, std::string body, const s3::PutOptions& options,
                       std::function<void()> done) {
   lane.busy = true;
+  const base::SteadyTime began = shared_.clock.steady();
   lane.client->send(shared_.requests.put(folder_ + name, std::move(body), options, shared_.store_time()),
-                    [this, &lane, done = std::move(done)](const base::Result<net::HttpReply>& reply) {
+                    [this, &lane, began, done = std::move(done)](const base::Result<net::HttpReply>& reply) {
                       lane.busy = false;
                       if (reply) shared_.on_reply(*reply);
                       const bool good = reply && reply->status >= 200 && reply->status < 300;
@@ -221,6 +222,7 @@ void LiveSession::put(Lane& lane, const std::string& name, std::string body, con
                         backoff_.reset();
                         done();
                       } else {
+                        shared_.on_failure(shared_.clock.steady() - began);
                         failed(lane, failure);
                       }
                       step();

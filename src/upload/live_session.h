@@ -45,6 +45,8 @@ struct LiveShared {
   std::function<void()> on_change;  // of urgent()
   // A piece is there: how long it was on its way.
   std::function<void(const std::string& camera, const LivePiece& piece, base::nanoseconds took)> on_piece;
+  // Something did not get there: how long it was on its way for nothing.
+  std::function<void(base::nanoseconds took)> on_failure;
   std::function<void(const std::function<void(LiveTotals&)>&)> count;
   base::LogLimiter limiter;
 };

@@ -18,6 +18,8 @@ using State = UploadStatus::State;
 constexpr std::chrono::milliseconds kFirstPause{250};
 constexpr std::chrono::milliseconds kHeldPause{2'000};  // before names that do not stand are asked for again
 constexpr size_t kMostLeftAlone = 1000;
+// One miss is of an object that is being renamed or deleted, which the log is about to be told.
+constexpr size_t kMissesToLook = 2;
 constexpr std::chrono::minutes kStuck{10};
 
 // ioprio_set(2); linux/ioprio.h is not C++: IOPRIO_WHO_PROCESS, and IOPRIO_CLASS_BE with the least priority.
@@ -71,6 +73,7 @@ Uploader::Uploader(UploaderOptions options, const UploaderEnvironment& environme
       pacer_(options_.bits_per_second),
       timer_(loop_.context()),
       clock_timer_(loop_.context()),
+      missing_timer_(loop_.context()),
       clock_backoff_(kFirstPause, options_.longest_pause, seed_of(this, 0)) {
   options_.http.pacer = &pacer_;
   options_.http.gate = &gate_;
@@ -106,6 +109,7 @@ void Uploader::stop() {
   loop_.run_and_wait([this] {
     timer_.cancel();
     clock_timer_.cancel();
+    missing_timer_.cancel();
     slots_.clear();
   });
   loop_.stop();
@@ -155,13 +159,18 @@ void Uploader::reconcile(std::vector<std::string> cameras) {
   cameras.pop_back();
   if (store::check_camera_name(camera)) {
     const auto added = environment_.log.reconcile(camera, [this, &camera](const UploadLog::Take& take) {
-      return walk("rec/" + camera + "/", 3, take);
+      const auto walked = walk("rec/" + camera + "/", 3, take);
+      // The empty directory below a disk that is not mounted is no verdict on what was there.
+      return walked ? environment_.store.check_identity() : walked;
     });
     if (!added) {
       spdlog::warn("upload: {}: {}", camera, added.error().to_string());
     } else if (*added > 0) {
       spdlog::info("upload: {}: {} objects on the disk are new to the upload log", camera, *added);
     }
+  }
+  for (const auto& slot : slots_) {
+    if (std::exchange(slot->crowded, false) && slot->pausing) slot->pause.cancel();
   }
   pump();
   loop_.post([this, cameras = std::move(cameras)]() mutable { reconcile(std::move(cameras)); });
@@ -328,8 +337,7 @@ void Uploader::send(Slot& slot, const Pending& object) {
   auto file = environment_.store.open_object(object.key);
   if (!file) {
     if (file.error().code != base::Errc::kNotFound) return refused(slot, file.error().to_string());
-    // Deleted or renamed while it waited: whoever did so told the log, or the next start will.
-    return leave_alone(slot, kHeldPause, "");
+    return miss(slot);
   }
   const auto size = file->size();
   if (!size) return refused(slot, size.error().to_string());
@@ -349,6 +357,42 @@ void Uploader::send(Slot& slot, const Pending& object) {
   client_of(slot).send(requests_.put(options_.relay + "/" + object.key, std::move(body), *payload, options,
                                      environment_.clock.utc()),
                        [this, &slot](const base::Result<net::HttpReply>& reply) { answered(slot, reply); });
+}
+
+// Deleted or renamed while it waited. Whoever of us did so tells the log; others do not.
+void Uploader::miss(Slot& slot) {
+  if (const auto there = environment_.store.check_identity(); !there) {
+    tell(State::kTrouble, there.error().to_string());
+    return pause(slot, options_.trouble_pause);
+  }
+  const base::SteadyTime now = environment_.clock.steady();
+  Missing& missing = missing_[slot.object.first];
+  if (missing.looked && now < *missing.looked + kLookPause)
+    return leave_alone(slot, *missing.looked + kLookPause - now, "");
+  if (missing.misses++ == 0 && !std::exchange(look_waits_, true)) {
+    missing_timer_.expires_after(kMissingFor);
+    missing_timer_.async_wait([this](const boost::system::error_code& error) {
+      look_waits_ = false;
+      if (!error) look_for_missing();
+    });
+  }
+  leave_alone(slot, kHeldPause, "");
+}
+
+void Uploader::look_for_missing() {
+  std::erase_if(missing_,
+                [](const auto& each) { return !each.second.looked && each.second.misses < kMissesToLook; });
+  std::vector<std::string> cameras;
+  for (auto& [camera, missing] : missing_) {
+    if (missing.misses >= kMissesToLook) {
+      cameras.push_back(camera);
+      missing.looked = environment_.clock.steady();
+      spdlog::warn("upload: {}: objects that wait are gone from the disk: the rest is looked through",
+                   camera);
+    }
+    missing.misses = 0;
+  }
+  reconcile(std::move(cameras));
 }
 
 void Uploader::answered(Slot& slot, const base::Result<net::HttpReply>& reply) {
@@ -441,7 +485,10 @@ void Uploader::leave_alone(Slot& slot, base::nanoseconds time, const std::string
     spdlog::warn("upload: {}: object {} is left for later: {}", slot.object.first, slot.object.second, why);
     tell(State::kTrouble, why);
   }
-  if (left_alone_.size() >= kMostLeftAlone) return pause(slot, options_.trouble_pause);
+  if (left_alone_.size() >= kMostLeftAlone) {
+    slot.crowded = true;
+    return pause(slot, options_.trouble_pause);
+  }
   left_alone_[slot.object] =
       environment_.clock.steady() + std::chrono::duration_cast<base::SteadyTime::duration>(time);
   release(slot);
@@ -463,6 +510,7 @@ void Uploader::pause(Slot& slot, std::chrono::milliseconds time) {
     if (slots_.empty()) return;
     slot.pausing = false;
     slot.busy = false;
+    slot.crowded = false;
     pump();
   });
 }

@@ -79,6 +79,10 @@ class Uploader {
   // An object whose attempt had no answer, perhaps one of the process before this, is left alone for so long:
   // it may be being stored, and a second one at once would be sent whole to be refused in the end.
   static constexpr base::seconds kUnanswered{3};
+  // Of a camera of which objects are not where the log says for so long, the disk is looked through, and what
+  // is gone is told as lost; no more often than the second says.
+  static constexpr base::seconds kMissingFor{5};
+  static constexpr base::seconds kLookPause{60};
   // A camera of which no object came for so long counts no more against the bandwidth.
   static constexpr base::seconds kRateAge{300};
 
@@ -115,12 +119,18 @@ class Uploader {
     Backoff backoff;
     bool busy = false;  // with an object, or in a pause
     bool pausing = false;
-    bool wakes = false;  // from its pause, when another one gets through
+    bool wakes = false;    // from its pause, when another one gets through
+    bool crowded = false;  // pauses because too much is left alone
     ObjectId object;
     uint64_t bytes = 0;
     bool may_be_ours = false;  // what lies in the bucket under this name
   };
 
+  // Of a camera: how often an object was not on the disk, since the disk was looked through or ever.
+  struct Missing {
+    size_t misses = 0;
+    std::optional<base::SteadyTime> looked;
+  };
   // What a camera's newest object measures, as bits a second, and when it came.
   struct Rate {
     double bits_per_second = 0;
@@ -140,6 +150,8 @@ class Uploader {
   void pump();
   void begin(Slot& slot, Pending object);
   void send(Slot& slot, const Pending& object);
+  void miss(Slot& slot);
+  void look_for_missing();
   void answered(Slot& slot, const base::Result<net::HttpReply>& reply);
   void done(Slot& slot, bool verified);
   void refused(Slot& slot, const std::string& why);
@@ -168,6 +180,9 @@ class Uploader {
   uint64_t generation_ = 1;
   boost::asio::steady_timer timer_;        // for what is left alone
   boost::asio::steady_timer clock_timer_;  // to compare clocks again
+  boost::asio::steady_timer missing_timer_;
+  std::map<std::string, Missing> missing_;  // by camera
+  bool look_waits_ = false;                 // for missing_timer_
   Backoff clock_backoff_;
   std::set<std::string> missed_;  // cameras of which the log could not be told an object
   bool comparing_ = false;

@@ -1,10 +1,6 @@
 // What playlists of a bucket tell about where media are, for whom and for how long.
 #include "api/delivery.h"
 
-#include <openssl/evp.h>
-#include <openssl/pem.h>
-#include <openssl/rsa.h>
-
 #include <map>
 #include <set>
 
@@ -15,6 +11,7 @@
 #include "api/objects.h"
 #include "api/playlists.h"
 #include "api/responses.h"
+#include "api/signing_key.h"
 #include "store/listed_keys.h"
 #include "store/relays.h"
 #include "store/synthetic.h"
@@ -33,21 +30,6 @@ using testing::StartsWith;
 const base::UtcTime kHour =
     base::UtcTime(std::chrono::sys_days(std::chrono::year(2026) / 11 / 21)) + hours(3);
 const base::UtcTime kNow = kHour + hours(20) + minutes(17);
-
-base::Secret pem_key() {
-  static const std::string pem = [] {
-    EVP_PKEY* key = EVP_RSA_gen(2048);
-    BIO* text = BIO_new(BIO_s_mem());
-    PEM_write_bio_PrivateKey(text, key, nullptr, nullptr, 0, nullptr, nullptr);
-    char* data = nullptr;
-    const long size = BIO_get_mem_data(text, &data);
-    std::string made(data, static_cast<size_t>(size));
-    BIO_free(text);
-    EVP_PKEY_free(key);
-    return made;
-  }();
-  return base::Secret(pem);
-}
 
 Access everything() {
   Access access;
@@ -130,7 +112,7 @@ std::unique_ptr<MediaDelivery> presigned() {
 }
 
 std::unique_ptr<MediaDelivery> cdn() {
-  return cdn_delivery(*s3::CloudFrontSigner::make("K1", pem_key()), "https://cameras.example");
+  return cdn_delivery(*s3::CloudFrontSigner::make("K1", test::pem_key()), "https://cameras.example");
 }
 
 TEST_F(DeliveryTest, ThroughTheServerAddressesAreRelative) {
@@ -304,7 +286,8 @@ TEST(DeliverySettings, WhatIsMissingIsSaid) {
   EXPECT_THAT(make("presigned", "role").error().text, HasSubstr("MIHARU_PRESIGN_ACCESS_KEY_ID"));
   EXPECT_THAT(make("cdn").error().text, HasSubstr("MIHARU_CDN_KEY_ID"));
   EXPECT_THAT(make("pigeon").error().text, HasSubstr("proxied, presigned or cdn"));
-  set = {{"MIHARU_DELIVERY", "cdn"}, {"MIHARU_CDN_KEY_ID", "K1"}, {"MIHARU_CDN_KEY", pem_key().reveal()}};
+  set = {
+      {"MIHARU_DELIVERY", "cdn"}, {"MIHARU_CDN_KEY_ID", "K1"}, {"MIHARU_CDN_KEY", test::pem_key().reveal()}};
   EXPECT_TRUE((*make(""))->is_behind_cdn());
   EXPECT_FALSE((*make("proxied"))->is_behind_cdn());
   set["MIHARU_CDN_SITE"] = "https://a\"b";

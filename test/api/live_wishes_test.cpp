@@ -6,6 +6,8 @@
 #include <gtest/gtest.h>
 #include <boost/json.hpp>
 
+#include "api/responses.h"
+#include "api/signing_key.h"
 #include "support/manual_clock.h"
 
 namespace miharu::api {
@@ -13,6 +15,7 @@ namespace {
 
 using base::Errc;
 using base::seconds;
+using testing::AllOf;
 using testing::HasSubstr;
 
 const base::UtcTime kNow = base::from_unix_ms(1'795'287'600'000);
@@ -199,6 +202,48 @@ TEST_F(LiveWishesTest, AnswersSayWhatToDo) {
   store_.objects.erase(kKey);
   EXPECT_THAT(std::get<std::string>(wishes_.respond("front", access_).body),
               HasSubstr("there is no control/r1/wanted.json yet"));
+}
+
+TEST_F(LiveWishesTest, TheCdnGivesWhatLiesInTheFolderOfTheSession) {
+  const auto cdn =
+      cdn_delivery(*s3::CloudFrontSigner::make("K1", test::pem_key()), "https://cameras.example");
+  LiveWishes behind(store_, footage_, clock_, *cdn);
+  const auto cookies = [](const net::HttpResponse& response) {
+    std::vector<std::string> all;
+    for (const auto& [name, value] : response.headers) {
+      if (name == "Set-Cookie") all.push_back(value);
+    }
+    return all;
+  };
+  const base::UtcTime now = clock_.utc();
+  access_.expires = now + std::chrono::hours(2);
+  const auto of_user = cookies(behind.respond("front", access_));
+  ASSERT_EQ(of_user.size(), 3U);
+  EXPECT_THAT(of_user[0], HasSubstr("; Max-Age=7200; "));
+  // Of an interval: no longer than that.
+  access_.interval = Interval{now - seconds(60), now + seconds(90)};
+  const auto of_interval = cookies(behind.respond("front", access_));
+  ASSERT_EQ(of_interval.size(), 3U);
+  const std::string session = store_.wishes()[0].session;
+  for (const std::string& each : of_interval)
+    EXPECT_THAT(each, HasSubstr("; Path=/media/r1/live/front/" + session + "/; Max-Age=90; "));
+  const std::string ends = std::to_string(base::to_unix_ms(now + seconds(90)) / 1000);
+  std::string policy = of_interval[0].substr(0, of_interval[0].find(';')).substr(18);
+  for (char& c : policy) c = c == '-' ? '+' : c == '_' ? '=' : c == '~' ? '/' : c;
+  EXPECT_THAT(std::string(base::as_text(*base::from_base64(policy))),
+              AllOf(HasSubstr("/media/r1/live/front/" + session + "/*\""), HasSubstr(ends)));
+}
+
+TEST_F(LiveWishesTest, BehindACdnATokenInThePathWishesNothing) {
+  const auto cdn =
+      cdn_delivery(*s3::CloudFrontSigner::make("K1", test::pem_key()), "https://cameras.example");
+  LiveWishes behind(store_, footage_, clock_, *cdn);
+  access_.path_prefix = "/t/m1.x.y";
+  const net::HttpResponse refused = behind.respond("front", access_);
+  EXPECT_EQ(refused.status, 501U);
+  EXPECT_THAT(test::body_of(refused), HasSubstr("the page"));
+  EXPECT_EQ(store_.objects.at(kKey), "{}");
+  EXPECT_EQ(wishes_.respond("front", access_).status, 200U);
 }
 
 TEST_F(LiveWishesTest, AStoreOfARecorderItselfHasNone) {

@@ -1,6 +1,8 @@
 #include "api/auth/store_access.h"
 
+#include <functional>
 #include <map>
+#include <utility>
 
 #include <gtest/gtest.h>
 
@@ -38,6 +40,41 @@ class MemoryStore final : public store::ObjectStore {
   std::map<std::string, std::string> objects;
   bool broken = false;
   int gets = 0;
+};
+
+// Of which somebody else may write at any moment.
+class VersionedStore final : public store::ObjectStore {
+ public:
+  base::Result<store::Listing> list(std::string_view, bool) override { return store::Listing{}; }
+  base::Result<base::ByteVector> get(std::string_view, uint64_t, uint64_t) override { return not_so(); }
+  base::Status put(std::string_view, base::ByteView) override { return not_so(); }
+  base::Status replace(std::string_view, base::ByteView) override { return not_so(); }
+  base::Status remove(std::string_view) override { return not_so(); }
+  [[nodiscard]] bool is_bucket() const override { return true; }
+  base::Result<store::VersionedText> get_versioned(std::string_view key, uint64_t) override {
+    if (away) return base::fail(Errc::kNotFound, "there is no such bucket");
+    const auto found = objects.find(std::string(key));
+    if (found == objects.end()) return store::VersionedText{};
+    return store::VersionedText{found->second, std::to_string(version), {}};
+  }
+  base::Status replace_version(std::string_view key, std::string_view text, const std::string& of) override {
+    if (const auto other = std::exchange(before_replace, {})) other();
+    const bool there = objects.contains(std::string(key));
+    if (of != (there ? std::to_string(version) : "")) return base::fail(Errc::kExists, "changed");
+    objects[std::string(key)] = text;
+    ++version;
+    if (std::exchange(unanswered, false)) return base::fail(Errc::kExists, "changed, by the first attempt");
+    return {};
+  }
+
+  std::map<std::string, std::string> objects;
+  int version = 1;
+  std::function<void()> before_replace;
+  bool unanswered = false;
+  bool away = false;
+
+ private:
+  static tl::unexpected<base::Error> not_so() { return base::fail(Errc::kRefused, "without a version"); }
 };
 
 class StoreAccessTest : public testing::Test {
@@ -155,6 +192,63 @@ TEST_F(StoreAccessTest, TokensThatEndedLongAgoAreForgotten) {
   const auto tokens = read_tokens(store);
   ASSERT_EQ(tokens->size(), 1U);
   EXPECT_EQ(tokens->at(0).claims.id, fresh.id);
+}
+
+TEST_F(StoreAccessTest, WhatTwoAdministratorsDoAtOnceHolds) {
+  VersionedStore shared;
+  AccessAdmin one(shared, clock, kCheap);
+  AccessAdmin other(shared, clock, kCheap);
+  const TokenClaims first = access.session_of("");
+  const TokenClaims second = access.session_of("");
+  ASSERT_TRUE(one.add_token(first, "test"));
+  shared.before_replace = [&] { ASSERT_TRUE(other.revoke_token(first.id)); };
+  ASSERT_TRUE(one.add_token(second, "test"));
+  const auto tokens = read_tokens(shared);
+  ASSERT_EQ(tokens->size(), 2U);
+  EXPECT_TRUE(tokens->at(0).revoked);
+  EXPECT_EQ(tokens->at(1).claims.id, second.id);
+
+  shared.before_replace = [&] { ASSERT_TRUE(other.add_user("bob", kPassword)); };
+  ASSERT_TRUE(one.add_user("alice", kPassword));
+  shared.before_replace = [&] { ASSERT_TRUE(other.remove_user("bob")); };
+  ASSERT_TRUE(one.set_password("alice", "another horse"));
+  ASSERT_EQ(read_users(shared)->size(), 1U);
+  EXPECT_EQ(read_users(shared)->at(0).name, "alice");
+  shared.before_replace = [&] { ASSERT_TRUE(other.add_user("carol", kPassword)); };
+  EXPECT_EQ(one.add_user("carol", kPassword).error().code, Errc::kExists);
+  shared.before_replace = [&] { ASSERT_TRUE(other.remove_user("carol")); };
+  EXPECT_EQ(one.set_password("carol", kPassword).error().code, Errc::kNotFound);
+}
+
+TEST_F(StoreAccessTest, ABucketThatIsAwayIsNotOneWithoutUsers) {
+  VersionedStore shared;
+  AccessAdmin mine(shared, clock, kCheap);
+  ASSERT_TRUE(mine.add_user("alice", kPassword));
+  const auto before = shared.objects;
+  shared.away = true;
+  EXPECT_FALSE(mine.add_user("bob", kPassword));
+  EXPECT_FALSE(mine.add_token(access.session_of(""), "test"));
+  EXPECT_FALSE(read_users(shared));
+  EXPECT_FALSE(read_tokens(shared));
+  EXPECT_EQ(shared.objects, before);
+}
+
+TEST_F(StoreAccessTest, AnAttemptThatWasNotAnsweredIsFoundToBeDone) {
+  VersionedStore shared;
+  AccessAdmin mine(shared, clock, kCheap);
+  const TokenClaims claims = access.session_of("");
+  shared.unanswered = true;
+  ASSERT_TRUE(mine.add_token(claims, "test"));
+  EXPECT_EQ(read_tokens(shared)->size(), 1U);
+  shared.unanswered = true;
+  ASSERT_TRUE(mine.revoke_token(claims.id));
+  EXPECT_TRUE(read_tokens(shared)->at(0).revoked);
+  shared.unanswered = true;
+  ASSERT_TRUE(mine.add_user("alice", kPassword));
+  EXPECT_EQ(read_users(shared)->size(), 1U);
+  shared.unanswered = true;
+  ASSERT_TRUE(mine.remove_user("alice"));
+  EXPECT_TRUE(read_users(shared)->empty());
 }
 
 }  // namespace

@@ -46,11 +46,14 @@ TEST(DirectoryStore, HasAnIdentity) {
 TEST(DirectoryStore, AMissingMountIsNoEmptyStore) {
   const TemporaryDirectory dir;
   const auto store = create(dir / "s");
+  EXPECT_EQ(store->get("auth/users.json", 0, 10).error().code, Errc::kNotFound);
   fs::rename(dir / "s", dir / "away");
   EXPECT_EQ(store->check_identity().error().code, Errc::kNotFound);
   EXPECT_FALSE(store->list("rec/", true));
+  EXPECT_EQ(store->get("auth/users.json", 0, 10).error().code, Errc::kIo);
   fs::create_directory(dir / "s");
   EXPECT_EQ(store->check_identity().error().code, Errc::kNotFound);
+  EXPECT_EQ(store->get("auth/users.json", 0, 10).error().code, Errc::kIo);
   for (const auto mode : {DirectoryStore::Open::kExisting, DirectoryStore::Open::kCreate}) {
     EXPECT_EQ(DirectoryStore::open(dir / "s", mode, store->id()).error().code, Errc::kNotFound);
   }

@@ -37,9 +37,11 @@ class FakeBucket {
         loop_, options,
         [this](const net::HttpRequest& request, const std::shared_ptr<net::HttpExchange>& exchange) {
           if (request.method != "PUT" || delay_ms == 0) return exchange->respond(answer(request));
+          if (!request.path.ends_with("/live.m3u8")) ++under_way;
           auto timer = std::make_shared<boost::asio::steady_timer>(
               loop_.context(), std::chrono::milliseconds(delay_ms.load()));
           timer->async_wait([this, timer, request, exchange](const boost::system::error_code&) {
+            if (!request.path.ends_with("/live.m3u8")) --under_way;
             exchange->respond(answer(request));
           });
         });
@@ -82,6 +84,7 @@ class FakeBucket {
 
   std::atomic<unsigned> refuse{0};  // the status that pieces get
   std::atomic<int> delay_ms{0};     // of a PUT
+  std::atomic<int> under_way{0};    // pieces whose PUT is held up
   std::atomic<size_t> looks{0};
   std::atomic<size_t> unchanged{0};
 
@@ -384,6 +387,28 @@ TEST_F(LivePublisherTest, OnALineWithRoomNothingElseWaits) {
     record(base::seconds(1));
     std::this_thread::sleep_for(std::chrono::milliseconds(500));
   }
+  EXPECT_TRUE(gate_is_narrow());
+}
+
+// Where one piece follows the other without a pause, and leaves others nothing.
+TEST_F(LivePublisherTest, WhereLiveTakesTheWholeLineItIsShared) {
+  begin();
+  start();
+  record(base::seconds(3));
+  store_.delay_ms = 1200;
+  store_.wish({{"front", "s1", from_now(base::seconds(60))}});
+  bool shared = false;
+  uint64_t recorded_at = 0;
+  for (int i = 0; i < 2000 && !shared; ++i) {
+    // Always another one that waits.
+    if (const uint64_t pieces = publisher_->status().totals.pieces; pieces >= recorded_at) {
+      recorded_at = pieces + 1;
+      record(base::seconds(2));
+    }
+    loop_.run_and_wait([&] { shared = store_.under_way > 0 && gate_.is_open(); });
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  EXPECT_TRUE(shared);
   EXPECT_TRUE(gate_is_narrow());
 }
 

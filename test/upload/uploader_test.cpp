@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <filesystem>
 #include <map>
 
 #include <gmock/gmock.h>
@@ -381,6 +382,60 @@ TEST_F(UploaderTest, AnObjectThatIsRefusedIsTriedAgainSoonAndThenLessOften) {
   EXPECT_EQ(drained().failures.at("checksum"), 4U);
   EXPECT_GE(clock_.steady() - began, std::chrono::milliseconds(20 + 40 + 80 + 160));
   EXPECT_EQ(server.puts().size(), 6U);
+  expect_all(server);
+}
+
+// By hand: nobody tells the log.
+TEST_F(UploaderTest, AnObjectThatIsDeletedWhileItWaitsIsToldAsLost) {
+  record(3);
+  const auto entries = recorded_.entries();
+  std::atomic<bool> stands{false};
+  std::atomic<int> asked{0};
+  accept_ = [&](const std::string&, uint64_t, const std::function<void(bool)>& done) {
+    ++asked;
+    done(stands);
+  };
+  FakeStore server;
+  start(server);
+  while (asked == 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  ASSERT_TRUE(recorded_.store->remove(entries[0]->key));
+  stands = true;
+  const UploadStatus status = drained();
+  uploader_.reset();
+  EXPECT_EQ(status.objects, 2U);
+  EXPECT_EQ(status.cameras.at("front").lost_objects, 1U);
+  EXPECT_EQ(status.cameras.at("front").safe_until, entries[2]->name.end());
+  const auto spans = log_->find("front", entries[0]->name.start, entries[0]->name.end());
+  ASSERT_EQ(spans->size(), 1U);
+  EXPECT_THAT(spans->at(0).reason, HasSubstr("gone from the disk"));
+}
+
+TEST_F(UploaderTest, ADiskThatIsNotMountedHasLostNothing) {
+  record(3);
+  std::atomic<bool> stands{false};
+  std::atomic<int> asked{0};
+  accept_ = [&](const std::string&, uint64_t, const std::function<void(bool)>& done) {
+    ++asked;
+    done(stands);
+  };
+  FakeStore server;
+  start(server);
+  while (asked == 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  const auto disk = recorded_.store->root();
+  const auto away = disk.parent_path() / "away";
+  std::filesystem::rename(disk, away);
+  std::filesystem::create_directory(disk);
+  stands = true;
+  std::string error;
+  for (int i = 0; i < 3000 && error.find("is the disk mounted?") == std::string::npos; ++i) {
+    error = uploader_->status().error;
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  EXPECT_THAT(error, HasSubstr("is the disk mounted?"));
+  std::filesystem::remove(disk);
+  std::filesystem::rename(away, disk);
+  EXPECT_EQ(drained().cameras.at("front").lost_objects, 0U);
+  uploader_.reset();
   expect_all(server);
 }
 

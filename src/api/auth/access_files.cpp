@@ -1,12 +1,15 @@
 #include "api/auth/access_files.h"
 
 #include <algorithm>
+#include <functional>
+#include <optional>
 
 #include <fmt/format.h>
 #include <boost/json.hpp>
 
 #include "api/auth/json_fields.h"
 #include "base/bytes.h"
+#include "store/lost_race.h"
 
 namespace miharu::api {
 
@@ -41,16 +44,67 @@ base::Result<std::vector<json::object>> objects_in(std::string_view text, std::s
   return objects;
 }
 
-// nullopt: there is none.
-base::Result<std::optional<std::string>> read(store::ObjectStore& store, std::string_view key) {
+struct FileText {
+  std::optional<std::string> text;     // nothing: there is no such file
+  std::optional<std::string> version;  // nothing: this store has none
+};
+
+base::Result<FileText> read(store::ObjectStore& store, std::string_view key) {
+  if (store.is_bucket()) {
+    auto versioned = store.get_versioned(key, kMaxFileBytes);
+    if (!versioned) return tl::unexpected(std::move(versioned.error()));
+    FileText file{{}, std::move(versioned->version)};
+    if (!file.version->empty()) file.text = std::move(versioned->text);
+    return file;
+  }
   auto bytes = store.get(key, 0, kMaxFileBytes);
-  if (bytes) return std::string(base::as_text(*bytes));
-  if (bytes.error().code == Errc::kNotFound) return std::nullopt;
+  if (bytes) return FileText{std::string(base::as_text(*bytes)), {}};
+  if (bytes.error().code == Errc::kNotFound) return FileText{};
   return tl::unexpected(std::move(bytes.error()));
+}
+
+template <class Record>
+struct ListFile {
+  std::string_view key;
+  base::Result<std::vector<Record>> (*parse)(std::string_view text);
+  std::string (*format)(const std::vector<Record>& records);
+};
+constexpr ListFile<StoredUser> kUsers{kUsersKey, users_from_json, users_to_json};
+constexpr ListFile<TokenRecord> kTokens{kTokensKey, tokens_from_json, tokens_to_json};
+
+template <class Record>
+base::Result<std::vector<Record>> parse(const ListFile<Record>& list, const FileText& file) {
+  return file.text ? list.parse(*file.text) : std::vector<Record>();
+}
+
+// What is there becomes what `change` makes of it, or stays where that says false. Again with what is there
+// then when somebody else was quicker, `again`: that may have been an attempt of ours that was not answered.
+template <class Record>
+base::Status edit(store::ObjectStore& store, const ListFile<Record>& list,
+                  const std::function<base::Result<bool>(std::vector<Record>&, bool again)>& change) {
+  for (int attempt = 0; attempt < store::kRaces; ++attempt) {
+    if (attempt > 0) store::pause_after_lost_race(attempt);
+    const auto file = read(store, list.key);
+    if (!file) return tl::unexpected(file.error());
+    auto records = parse(list, *file);
+    if (!records) return tl::unexpected(records.error());
+    const auto changed = change(*records, attempt > 0);
+    if (!changed) return tl::unexpected(changed.error());
+    if (!*changed) return {};
+    const std::string text = list.format(*records);
+    if (!file->version) return store.replace(list.key, base::as_bytes(text));
+    auto done = store.replace_version(list.key, text, *file->version);
+    if (done || done.error().code != Errc::kExists) return done;
+  }
+  return fail(Errc::kTimeout, fmt::format("{} is written by too many at once", list.key));
 }
 
 std::vector<StoredUser>::iterator find(std::vector<StoredUser>& users, std::string_view name) {
   return std::ranges::find(users, name, &StoredUser::name);
+}
+
+tl::unexpected<base::Error> no_user(std::string_view name) {
+  return fail(Errc::kNotFound, fmt::format("there is no user {}", name));
 }
 
 }  // namespace
@@ -115,77 +169,88 @@ base::Result<std::vector<TokenRecord>> tokens_from_json(std::string_view text) {
 }
 
 base::Result<std::vector<StoredUser>> read_users(store::ObjectStore& store) {
-  const auto text = read(store, kUsersKey);
-  if (!text) return tl::unexpected(text.error());
-  return *text ? users_from_json(**text) : std::vector<StoredUser>();
+  const auto file = read(store, kUsersKey);
+  if (!file) return tl::unexpected(file.error());
+  return parse(kUsers, *file);
 }
 
 base::Result<std::vector<TokenRecord>> read_tokens(store::ObjectStore& store) {
-  const auto text = read(store, kTokensKey);
-  if (!text) return tl::unexpected(text.error());
-  return *text ? tokens_from_json(**text) : std::vector<TokenRecord>();
+  const auto file = read(store, kTokensKey);
+  if (!file) return tl::unexpected(file.error());
+  return parse(kTokens, *file);
 }
 
 base::Status AccessAdmin::add_user(std::string_view name, std::string_view password) {
   if (auto ok = check_user_name(name); !ok) return ok;
   if (auto ok = check_password(password); !ok) return ok;
-  auto users = read_users(store_);
-  if (!users) return tl::unexpected(users.error());
-  if (find(*users, name) != users->end())
-    return fail(Errc::kExists, fmt::format("there is a user {} already", name));
-  auto hash = hash_password(password, cost_);
-  if (!hash) return tl::unexpected(hash.error());
-  const base::UtcTime now = clock_.utc();
-  users->push_back({std::string(name), std::move(*hash), "admin", now, now});
-  return write_users(*users);
+  std::string hash;
+  return edit<StoredUser>(store_, kUsers, [&](std::vector<StoredUser>& users, bool) -> base::Result<bool> {
+    if (const auto user = find(users, name); user != users.end()) {
+      if (user->hash == hash) return false;
+      return fail(Errc::kExists, fmt::format("there is a user {} already", name));
+    }
+    if (auto ok = hash_once(password, hash); !ok) return tl::unexpected(ok.error());
+    const base::UtcTime now = clock_.utc();
+    users.push_back({std::string(name), hash, "admin", now, now});
+    return true;
+  });
 }
 
 base::Status AccessAdmin::set_password(std::string_view name, std::string_view password) {
   if (auto ok = check_password(password); !ok) return ok;
-  auto users = read_users(store_);
-  if (!users) return tl::unexpected(users.error());
-  const auto user = find(*users, name);
-  if (user == users->end()) return fail(Errc::kNotFound, fmt::format("there is no user {}", name));
-  auto hash = hash_password(password, cost_);
-  if (!hash) return tl::unexpected(hash.error());
-  user->hash = std::move(*hash);
-  user->changed = clock_.utc();
-  return write_users(*users);
+  std::string hash;
+  return edit<StoredUser>(store_, kUsers, [&](std::vector<StoredUser>& users, bool) -> base::Result<bool> {
+    const auto user = find(users, name);
+    if (user == users.end()) return no_user(name);
+    if (auto ok = hash_once(password, hash); !ok) return tl::unexpected(ok.error());
+    user->hash = hash;
+    user->changed = clock_.utc();
+    return true;
+  });
 }
 
 base::Status AccessAdmin::remove_user(std::string_view name) {
-  auto users = read_users(store_);
-  if (!users) return tl::unexpected(users.error());
-  const auto user = find(*users, name);
-  if (user == users->end()) return fail(Errc::kNotFound, fmt::format("there is no user {}", name));
-  users->erase(user);
-  return write_users(*users);
+  return edit<StoredUser>(store_, kUsers,
+                          [&](std::vector<StoredUser>& users, bool again) -> base::Result<bool> {
+                            const auto user = find(users, name);
+                            if (user == users.end() && again) return false;
+                            if (user == users.end()) return no_user(name);
+                            users.erase(user);
+                            return true;
+                          });
 }
 
 base::Status AccessAdmin::add_token(const TokenClaims& claims, std::string_view created_by) {
-  auto tokens = read_tokens(store_);
-  if (!tokens) return tl::unexpected(tokens.error());
   const base::UtcTime now = clock_.utc();
-  std::erase_if(*tokens, [&](const TokenRecord& old) { return old.claims.expires < now - kKeptAfterEnd; });
-  tokens->push_back({claims, now, std::string(created_by), false});
-  return write_tokens(*tokens);
+  const auto is_it = [&](const TokenRecord& each) { return each.claims.id == claims.id; };
+  return edit<TokenRecord>(
+      store_, kTokens, [&](std::vector<TokenRecord>& tokens, bool) -> base::Result<bool> {
+        if (std::ranges::any_of(tokens, is_it)) return false;
+        std::erase_if(tokens,
+                      [&](const TokenRecord& old) { return old.claims.expires < now - kKeptAfterEnd; });
+        tokens.push_back({claims, now, std::string(created_by), false});
+        return true;
+      });
 }
 
 base::Status AccessAdmin::revoke_token(std::string_view id) {
-  auto tokens = read_tokens(store_);
-  if (!tokens) return tl::unexpected(tokens.error());
-  const auto token = std::ranges::find(*tokens, id, [](const TokenRecord& each) { return each.claims.id; });
-  if (token == tokens->end()) return fail(Errc::kNotFound, fmt::format("there is no token {}", id));
-  token->revoked = true;
-  return write_tokens(*tokens);
+  return edit<TokenRecord>(
+      store_, kTokens, [&](std::vector<TokenRecord>& tokens, bool) -> base::Result<bool> {
+        const auto token =
+            std::ranges::find(tokens, id, [](const TokenRecord& each) { return each.claims.id; });
+        if (token == tokens.end()) return fail(Errc::kNotFound, fmt::format("there is no token {}", id));
+        token->revoked = true;
+        return true;
+      });
 }
 
-base::Status AccessAdmin::write_users(const std::vector<StoredUser>& users) {
-  return store_.replace(kUsersKey, base::as_bytes(users_to_json(users)));
-}
-
-base::Status AccessAdmin::write_tokens(const std::vector<TokenRecord>& tokens) {
-  return store_.replace(kTokensKey, base::as_bytes(tokens_to_json(tokens)));
+// A hash takes long, and its salt tells whose it is.
+base::Status AccessAdmin::hash_once(std::string_view password, std::string& hash) const {
+  if (!hash.empty()) return {};
+  auto made = hash_password(password, cost_);
+  if (!made) return tl::unexpected(std::move(made.error()));
+  hash = std::move(*made);
+  return {};
 }
 
 }  // namespace miharu::api

@@ -36,8 +36,9 @@ base::Result<std::vector<TokenRecord>> tokens_from_json(std::string_view text);
 base::Result<std::vector<StoredUser>> read_users(store::ObjectStore& store);
 base::Result<std::vector<TokenRecord>> read_tokens(store::ObjectStore& store);
 
-// What `miharu user` and `miharu token` do with --store: read, change, write. Two that do it at once lose the
-// change of one. Blocking; each takes as long as the store, and Argon2id where there is a password.
+// What `miharu user` and `miharu token` do with --store: read, change, write. In a bucket no change of
+// somebody else at once is lost; in a directory one is. Blocking; each takes as long as the store, and
+// Argon2id where there is a password.
 class AccessAdmin {
  public:
   // All must outlive it.
@@ -51,8 +52,7 @@ class AccessAdmin {
   base::Status revoke_token(std::string_view id);  // kNotFound
 
  private:
-  base::Status write_users(const std::vector<StoredUser>& users);
-  base::Status write_tokens(const std::vector<TokenRecord>& tokens);
+  base::Status hash_once(std::string_view password, std::string& hash) const;
 
   store::ObjectStore& store_;
   const base::Clock& clock_;
