@@ -33,7 +33,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     }
   }
   // What a store gave as a bucket's settings is sent back with ours.
-  (void)s3::lifecycle_xml(text, {}, "miharu/");
+  (void)s3::lifecycle_xml(text, {}, [](std::string_view id) { return id.starts_with("miharu/"); });
+  (void)s3::lifecycle_ids(text);
   (void)s3::cors_xml(text, {});
   net::HttpReply reply;
   reply.status = size > 0 ? 300U + data[0] : 0U;
