@@ -169,7 +169,7 @@ class Miharu:
                 break
         self.port = int(found[1])
         if address != "127.0.0.1":
-            done = subprocess.run([program, "token", "create", "*", "--data", folder / "data"], capture_output=True, text=True, check=True)
+            done = subprocess.run([program, "token", "create", "*", "--rights", "live,playback", "--data", folder / "data"], capture_output=True, text=True, check=True)
             self.prefix = f"/t/{done.stdout.strip()}"
         self.get("/healthz")
         self.ready_ms = 1000 * (time.monotonic() - began)
