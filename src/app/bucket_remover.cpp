@@ -7,6 +7,7 @@
 #include "app/cloud.h"
 #include "base/text.h"
 #include "store/object_name.h"
+#include "store/relays.h"
 #include "store/wishes.h"
 
 namespace miharu::app {
@@ -89,8 +90,7 @@ base::Result<std::vector<std::string>> possible_relays(s3::Client& bucket) {
       continue;
     }
     const std::string_view name = std::string_view(each).substr(0, each.size() - 1);
-    const bool other_use = name == "app" || name == "auth" || name == "control" || name == "tmp";
-    if (!other_use && store::check_camera_name(name)) relays.push_back(std::move(each));
+    if (!store::is_of_other_use(name) && store::check_camera_name(name)) relays.push_back(std::move(each));
   }
   return relays;
 }

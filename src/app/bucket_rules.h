@@ -65,8 +65,7 @@ class BucketRules {
 
 // The bucket's lifecycle setting with that of `values` in it; `existing` is the one so far, or empty. A
 // camera that is known no more keeps its rule; where rules are by camera and it has none though it is in the
-// bucket
-// (`in_bucket`, names), it gets one of `values.keep_days`. kMalformed as s3::lifecycle_xml.
+// bucket (`in_bucket`, names), it gets one of `values.keep_days`. kMalformed as s3::lifecycle_xml.
 base::Result<std::string> lifecycle_text(const BucketRules& rules, BucketRuleValues values,
                                          std::string_view existing,
                                          const std::vector<std::string>& in_bucket);

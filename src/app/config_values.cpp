@@ -12,6 +12,7 @@
 #include "app/config.h"
 #include "base/text.h"
 #include "store/object_name.h"
+#include "store/relays.h"
 
 namespace miharu::app {
 namespace {
@@ -196,9 +197,8 @@ Status check_store_url(std::string_view text) {
 }
 
 Status check_relay_name(std::string_view text) {
-  for (const std::string_view taken : {"app", "auth", "control", "rec", "tmp"}) {
-    if (text == taken) return fail(Errc::kInvalid, fmt::format("\"{}\" is a folder of another use", taken));
-  }
+  if (store::is_of_other_use(text))
+    return fail(Errc::kInvalid, fmt::format("\"{}\" is a folder of another use", text));
   // A store's users are named by it.
   for (const std::string_view taken : {"reader", "admin"}) {
     if (text == taken) return fail(Errc::kInvalid, fmt::format("\"{}\" is the name of another key", taken));

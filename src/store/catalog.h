@@ -72,8 +72,8 @@ class Footage {
                                                      base::UtcTime to) = 0;
   // Names of the cameras that have a recording, sorted.
   virtual base::Result<std::vector<std::string>> cameras() = 0;
-  // The finished object with the earliest start. Null when there is none. A bucket is asked again after some
-  // minutes, for the newest after 15 s (store/outermost.h).
+  // The finished object with the earliest start. Null when there is none. Of a bucket this and the next are
+  // remembered for a while (store/outermost.h).
   virtual base::Result<CatalogEntryPtr> oldest(std::string_view camera) = 0;
   // The finished object with the latest start. Null when there is none.
   virtual base::Result<CatalogEntryPtr> newest(std::string_view camera) = 0;

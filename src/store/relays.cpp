@@ -11,12 +11,6 @@ constexpr base::milliseconds kRounding{2};
 // A run ends when pictures pause for 10 s.
 constexpr base::seconds kLongestPause{15};
 
-// Folders at the root that are no recorder's.
-bool is_ours(std::string_view folder) {
-  return folder == "auth/" || folder == "app/" || folder == "control/" || folder == "rec/" ||
-         folder == "tmp/";
-}
-
 // Objects that follow one another by number are one recorder's, as far as its runs count up and time goes
 // back only where the clock was set.
 bool goes_on(const ObjectName& before, const ObjectName& after) {
@@ -34,6 +28,10 @@ bool may_follow(const ObjectName& name, base::UtcTime end) {
 }
 
 }  // namespace
+
+bool is_of_other_use(std::string_view folder) {
+  return folder == "auth" || folder == "app" || folder == "control" || folder == "rec" || folder == "tmp";
+}
 
 std::vector<CatalogResult> by_recorder(CatalogResult result) {
   std::vector<CatalogResult> recorders;
@@ -101,7 +99,8 @@ base::Result<Relays::Known> Relays::relays() {
   std::vector<std::string> roots;
   for (std::string& folder : listing->prefixes) {
     if (folder == "rec/") roots.emplace_back();
-    if (!is_ours(folder)) roots.push_back(std::move(folder));
+    if (!is_of_other_use(std::string_view(folder).substr(0, folder.size() - 1)))
+      roots.push_back(std::move(folder));
   }
   std::vector<std::string> folders;
   for (const std::string& root : roots) folders.push_back(root + "rec/");

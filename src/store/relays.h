@@ -62,6 +62,9 @@ class Relays final : public Footage {
   base::SteadyTime looked_at_{};
 };
 
+// Whether a folder at the root of a store, without its '/', is no recorder's whatever it is called.
+bool is_of_other_use(std::string_view folder);
+
 // What stands in one folder, of each recorder that wrote there: two that were given one name by mistake place
 // objects at the same time whose numbers do not follow one another. One, as a rule, is left as it is.
 std::vector<CatalogResult> by_recorder(CatalogResult result);

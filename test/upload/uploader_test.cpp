@@ -134,6 +134,15 @@ class UploaderTest : public testing::Test {
                                            UploaderEnvironment{*recorded_.store, *log_, clock_, accept_});
     uploader_->start();
   }
+  // Every object waits, and was asked for, until `names_stand_` is set.
+  void start_held_back(FakeStore& server) {
+    accept_ = [this](const std::string&, uint64_t, const std::function<void(bool)>& done) {
+      names_asked_ = true;
+      done(names_stand_);
+    };
+    start(server);
+    while (!names_asked_) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
   // What the log says, once it says that nothing waits.
   UploadStatus drained() {
     for (int i = 0; i < 3000; ++i) {
@@ -167,6 +176,7 @@ class UploaderTest : public testing::Test {
   ShiftedClock clock_;
   std::unique_ptr<UploadLog> log_ = std::move(*UploadLog::open(recorded_.folder.path() / "miharu.db"));
   std::function<void(const std::string&, uint64_t, std::function<void(bool)>)> accept_;
+  std::atomic<bool> names_stand_{false}, names_asked_{false};
   std::unique_ptr<Uploader> uploader_;
 };
 
@@ -389,17 +399,10 @@ TEST_F(UploaderTest, AnObjectThatIsRefusedIsTriedAgainSoonAndThenLessOften) {
 TEST_F(UploaderTest, AnObjectThatIsDeletedWhileItWaitsIsToldAsLost) {
   record(3);
   const auto entries = recorded_.entries();
-  std::atomic<bool> stands{false};
-  std::atomic<int> asked{0};
-  accept_ = [&](const std::string&, uint64_t, const std::function<void(bool)>& done) {
-    ++asked;
-    done(stands);
-  };
   FakeStore server;
-  start(server);
-  while (asked == 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  start_held_back(server);
   ASSERT_TRUE(recorded_.store->remove(entries[0]->key));
-  stands = true;
+  names_stand_ = true;
   const UploadStatus status = drained();
   uploader_.reset();
   EXPECT_EQ(status.objects, 2U);
@@ -412,20 +415,13 @@ TEST_F(UploaderTest, AnObjectThatIsDeletedWhileItWaitsIsToldAsLost) {
 
 TEST_F(UploaderTest, ADiskThatIsNotMountedHasLostNothing) {
   record(3);
-  std::atomic<bool> stands{false};
-  std::atomic<int> asked{0};
-  accept_ = [&](const std::string&, uint64_t, const std::function<void(bool)>& done) {
-    ++asked;
-    done(stands);
-  };
   FakeStore server;
-  start(server);
-  while (asked == 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  start_held_back(server);
   const auto disk = recorded_.store->root();
   const auto away = disk.parent_path() / "away";
   std::filesystem::rename(disk, away);
   std::filesystem::create_directory(disk);
-  stands = true;
+  names_stand_ = true;
   std::string error;
   for (int i = 0; i < 3000 && error.find("is the disk mounted?") == std::string::npos; ++i) {
     error = uploader_->status().error;

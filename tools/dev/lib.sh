@@ -88,6 +88,24 @@ build_web() {
   (cd web && npm run --silent build)
 }
 
+# go_program NAME VERSION PACKAGE PROGRAM [LDFLAGS]: prints the path of PROGRAM, which Go makes of PACKAGE@vVERSION, in
+# the cache folder.
+go_program() (
+  folder=$cache/$1-$2
+  if [ ! -x "$folder/$4" ]; then
+    go=$(tools/dev/go.sh) || exit
+    say "building $1 $2 (some minutes)"
+    mkdir -p "$cache"
+    # Beside its place and renamed: one that was interrupted does not count.
+    new=$(mktemp -d "$cache/$1.XXXXXX") || exit
+    trap 'rm -rf "$new"' EXIT
+    GOBIN=$new GOFLAGS=-p=1 "$go" install -ldflags="-s -w ${5:-}" "$3@v$2" >&2 || exit
+    mkdir -p "$folder"
+    mv "$new/${3##*/}" "$folder/$4" || exit
+  fi
+  printf '%s\n' "$folder/$4"
+)
+
 # python_for_tests: prints the interpreter of a virtual environment that has test/requirements.txt.
 python_for_tests() {
   local venv=$cache/python-tests stamp=$cache/python-tests/miharu-requirements

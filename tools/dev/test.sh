@@ -30,8 +30,8 @@ need_packages "${groups[@]}" || exit 3
 logs=build/test-logs
 mkdir -p "$logs"
 
-# Each kind writes its report, for counts.py, to $report (and further ones to $report.*), and its exit status says whether all went well. To have nothing
-# to run, it says why with `skip`.
+# Each kind writes its report, for counts.py, to $report (and further ones to $report.*), and its exit status says whether
+# all went well. To have nothing to run, it says why with `skip`.
 report=
 skip() {
   echo "skipped: $*"
@@ -82,8 +82,8 @@ kind_integration() {
   local python store others
   program && build_targets release record_torture && web_packages && python=$(python_for_tests) || return 1
   export MIHARU_TORTURE=$PWD/build/release/test/tools/record_torture MIHARU_INTEROP=$interop
-  # Two at a time, for they wait more than they work: those with a bucket, and all others. What takes the whole machine, some 200 cameras
-  # at once or 64 with a bucket, comes last and alone.
+  # Two at a time, for they wait more than they work: those with a bucket, and all others. What takes the whole machine,
+  # some 200 cameras at once or 64 with a bucket, comes last and alone.
   local heavy=(test/integration/test_upload_faults.py test/integration/test_camera_scenarios.py) status=0
   mapfile -t store < <(compgen -G "test/integration/test_*.py" | grep -E "/test_(bucket|cloud|deploy|interop|lambda|serve|upload)" | grep -vxFf <(printf '%s\n' "${heavy[@]}") | sort)
   mapfile -t others < <(compgen -G "test/integration/test_*.py" | grep -vxFf <(printf '%s\n' "${store[@]}" "${heavy[@]}") | sort)

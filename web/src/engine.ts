@@ -90,10 +90,10 @@ const kAttempts = 3;
 const kTolerance_s = 0.1;
 
 /**
- * Seeks and resolves when the picture is on the screen. A seek that meets the end of an append goes wrong in two ways: the
- * engine empties the buffer while the decoder reads from it, so that Chromium goes on with the next key frame (a picture that is
- * too late under the right time), or without one stays with the old picture or never ends; or VHS takes what it has not loaded
- * yet for a hole and jumps behind it. All are over when the place is sought again.
+ * Seeks and resolves when the picture is on the screen. A seek that meets the end of an append goes wrong. VHS empties the buffer
+ * while the decoder reads from it: Chromium goes on with the next key frame (a picture that is too late under the right time), or
+ * without one stays with the old picture or never ends. Or VHS takes what it has not loaded yet for a hole and jumps behind it.
+ * All are over when the place is sought again.
  */
 export async function seekElement(video: HTMLVideoElement, mediaTime: number, signal: AbortSignal): Promise<void> {
   const before = video.currentTime;
@@ -125,8 +125,8 @@ async function seekOnce(video: HTMLVideoElement, before: number, mediaTime: numb
     if (!(await seeked(video, mediaTime, signal))) return false;
     // VHS jumped: over a hole, where the next attempt ends the same, or over what was not loaded yet.
     if (video.currentTime > mediaTime + kFrame_s && !isBuffered(video, mediaTime)) return false;
-    const late = new Promise<boolean>((resolve) => window.setTimeout(resolve, kFrameWait_ms, false));
-    const exact = await Promise.race([drawn, late]);
+    const waited = new Promise<boolean>((resolve) => window.setTimeout(resolve, kFrameWait_ms, false));
+    const exact = await Promise.race([drawn, waited]);
     signal.throwIfAborted();
     // A page that is not seen is told of no picture.
     if (exact || !video.paused || document.hidden) return true;
