@@ -72,16 +72,21 @@ CatalogResult merge(std::vector<CatalogResult> of_relays) {
     nexts.push_back({&each});
   }
   const auto ended = [](const Next& next) { return next.at == next.from->entries.size(); };
-  const auto start = [](const Next& next) { return next.from->entries[next.at]->name.start; };
+  const auto name = [](const Next& next) -> const ObjectName& { return next.from->entries[next.at]->name; };
+  const auto earlier = [&](const Next& a, const Next& b) {
+    if (name(a).start != name(b).start) return name(a).start < name(b).start;
+    return name(a).end() > name(b).end();
+  };
   for (;;) {
     Next* first = nullptr;
     for (Next& next : nexts) {
-      if (!ended(next) && (first == nullptr || start(next) < start(*first))) first = &next;
+      if (!ended(next) && (first == nullptr || earlier(next, *first))) first = &next;
     }
     if (first == nullptr) return merged;
     CatalogEntryPtr& entry = first->from->entries[first->at++];
-    const bool shadowed = std::ranges::any_of(
-        nexts, [&](const Next& other) { return &other != first && other.end > entry->name.start; });
+    const bool shadowed = std::ranges::any_of(nexts, [&](const Next& other) {
+      return &other != first && other.end - kRounding > entry->name.start;
+    });
     if (shadowed) {
       ++merged.shadowed;
       continue;

@@ -70,7 +70,7 @@ bool is_of_other_use(std::string_view folder);
 std::vector<CatalogResult> by_recorder(CatalogResult result);
 
 // One timeline of several: by start, those of one recorder in their order. What overlaps an object of another
-// recorder that begins before it is left out and counted.
+// recorder by more than rounding is left out and counted, unless it begins earlier, or with it and is longer.
 CatalogResult merge(std::vector<CatalogResult> of_relays);
 
 }  // namespace miharu::store

@@ -91,6 +91,23 @@ TEST_F(RelaysTest, WhereTwoRecordAtOnceTheEarlierIsPlayed) {
   EXPECT_EQ(shadowed, 2U);
 }
 
+TEST_F(RelaysTest, OfTwoThatBeginTogetherTheLongerIsPlayed) {
+  store.add("r1/", "a", make_object(kHour, 100, 2));
+  store.add("r2/", "a", make_object(kHour, 50, 8));
+  store.add("r1/", "a", make_object(kHour + seconds(60), 108, 8));
+  store.add("r2/", "a", make_object(kHour + seconds(60), 58, 2));
+  EXPECT_EQ(find(seconds(0), seconds(300)), (Found{{"r2/", 0}, {"r1/", 60}}));
+  EXPECT_EQ(shadowed, 2U);
+}
+
+// Names are rounded to milliseconds.
+TEST_F(RelaysTest, AnOverlapOfAMillisecondLeavesNothingOut) {
+  store.add("r1/", "a", make_object(kHour, 100, 8));
+  store.add("r2/", "a", make_object(kHour + seconds(32) - base::milliseconds(1), 50, 8));
+  EXPECT_EQ(find(seconds(0), seconds(300)).size(), 2U);
+  EXPECT_EQ(shadowed, 0U);
+}
+
 TEST_F(RelaysTest, WhatOneRecorderPlacedTwiceIsNotTouched) {
   // The clock was set back: two runs of one recorder overlap.
   store.add("r1/", "a", make_object(kHour + seconds(20), 100, 8));

@@ -110,7 +110,7 @@ kind_browser() {
   return "${PIPESTATUS[0]}"
 }
 
-passed=0 failed=0 skipped=0 summary=()
+passed=0 failed=0 skipped=0 summary=() broken=()
 for kind in $kinds; do
   [ -z "$only" ] || [ "$only" = "$kind" ] || continue
   say "$kind tests (log: $logs/$kind.log)"
@@ -123,7 +123,12 @@ for kind in $kinds; do
   # A kind that broke before its report, or beside it, is a failure even if no test says so.
   if [ $status != 0 ] && [ "$f" = 0 ]; then f=1; fi
   if [ $status = 0 ] && [ $((p + s)) = 0 ]; then f=1; echo "no test ran" >> "$logs/$kind.log"; fi
-  if [ "$f" != 0 ]; then tail -n 60 "$logs/$kind.log" >&2; fi
+  if [ "$f" != 0 ]; then
+    tail -n 30 "$logs/$kind.log" >&2
+    failures=$(python3 tools/dev/counts.py --failures "$report"*)
+    printf '%s\n' "$failures" >&2
+    mapfile -t -O ${#broken[@]} broken < <(grep '^FAILED ' <<< "$failures")
+  fi
   line="$kind: $p passed, $f failed"
   [ "$s" = 0 ] || line+=", $s skipped"
   line+=" ($((SECONDS - began)) s)"
@@ -133,7 +138,7 @@ for kind in $kinds; do
   passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
 done
 
-printf '%s\n' "" "${summary[@]}" ""
+printf '%s\n' "" "${summary[@]}" "${broken[@]}" ""
 line="$passed passed, $failed failed"
 [ $skipped = 0 ] || line+=", $skipped skipped"
 echo "$line"
