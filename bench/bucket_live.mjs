@@ -123,6 +123,7 @@ try {
           look();
         });
         const delays = [];
+        const looks = [];
         const numbers = [];
         let stalls = 0;
         const shown = performance.now();
@@ -134,9 +135,13 @@ try {
           numbers.push(number);
           const turn = 2 ** 32;
           const turns = Math.round(((Date.now() / 1000) * fps - number) / turn);
-          if (performance.now() > shown + settle_ms) delays.push(Date.now() - ((number + turns * turn) * 1000) / fps);
+          const delay = Date.now() - ((number + turns * turn) * 1000) / fps;
+          if (performance.now() > shown + settle_ms) delays.push(delay);
+          const { buffered, currentTime } = player.video;
+          const ahead = buffered.length > 0 ? buffered.end(buffered.length - 1) - currentTime : 0;
+          looks.push(`${((performance.now() - shown) / 1000).toFixed(1)}:${(delay / 1000).toFixed(1)}-${ahead.toFixed(1)}`);
         }
-        return { first, delays, stalls };
+        return { first, delays, stalls, looks };
       },
       [kFps, kWatch_ms, kSettle_ms],
     );
@@ -167,7 +172,7 @@ try {
     const stop = await leave();
     all.stops.push(stop);
     if (options.trace)
-      console.log(`first ${seconds(found.first)} s, delay ${seconds(share(found.delays, 0.5))} to ${seconds(share(found.delays, 1))} s, stands ${found.stalls}, stops ${seconds(stop)} s`);
+      console.log(`first ${seconds(found.first)} s, delay ${seconds(share(found.delays, 0.5))} to ${seconds(share(found.delays, 1))} s, stands ${found.stalls}, stops ${seconds(stop)} s\n  time:delay-buffered ${found.looks.join(' ')}`);
     return found.first;
   };
   const load = loadavg()[0];

@@ -1,15 +1,19 @@
-import { createShell, nextEvent, seekElement, startPlaying } from './engine';
+import { createShell, nextEvent, startPlaying } from './engine';
 import type { Engine, EngineEvents, Shell } from './engine';
+import { seekElement } from './seek';
+import { VhsLoader } from './vhs_loader';
 
 /** Recordings: Video.js with its own HLS engine (VHS). */
 export class VideojsEngine implements Engine {
   readonly video: HTMLVideoElement;
   private readonly shell: Shell;
+  private readonly loader: VhsLoader;
 
   constructor(events: EngineEvents) {
     const { shell, video } = createShell();
     this.shell = shell;
     this.video = video;
+    this.loader = new VhsLoader(shell, video);
     shell.on('error', () => events.onFailure(shell.error()?.message ?? ''));
   }
 
@@ -24,7 +28,11 @@ export class VideojsEngine implements Engine {
     // Not at loadedmetadata: a seek there hung in 11 of 14 measurements.
     await ready;
     if (!playing) this.video.pause();
-    await seekElement(this.video, mediaTime, signal);
+    await this.seek(mediaTime, signal);
+  }
+
+  seek(mediaTime: number, signal: AbortSignal): Promise<void> {
+    return seekElement(this.video, this.loader, mediaTime, signal);
   }
 
   dispose(): void {

@@ -3,7 +3,7 @@ import { ApiError, getPlaylist, getTimeline, vodAddress } from './api';
 import { ClockTable, parsePlaylist } from './clock_table';
 import { element } from './dom';
 import type { Engine, EngineEvents } from './engine';
-import { nextEvent, seekElement, startPlaying } from './engine';
+import { nextEvent, startPlaying } from './engine';
 import { VideojsEngine } from './engine_videojs';
 import { MiharuPlayer } from './live/miharu_player';
 import type { Waiting } from './live/transport';
@@ -110,7 +110,7 @@ export class Player {
     this.wanted = target;
     try {
       this.setStatus({ kind: 'playing' });
-      await seekElement(this.engine.video, place.mediaTime, signal);
+      await this.engine.seek(place.mediaTime, signal);
       this.wanted = null;
     } catch (error) {
       this.fail(error, signal);
