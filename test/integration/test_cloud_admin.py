@@ -1,13 +1,10 @@
 """What is done to a bucket by people: `prune` and `delete` with the administrator's key, `ls`, `verify` and `export` with a reader's.
 On a real S3 server that keeps versions, looked at by boto3."""
-import contextlib
 import http.server
 import json
 import os
-import re
 import shutil
 import sqlite3
-import subprocess
 import threading
 import time
 import urllib.error
@@ -19,7 +16,8 @@ import pytest
 
 import players
 from bucket import READER_KEYS, RELAY_KEYS, ROOT_KEYS, Store
-from harness import BINARY, CALLED_WRONGLY, COULD_NOT, DONE, FOUND_WRONG, Miharu, demo_url, frame_numbers, miharu, packets, pictures_of, verify, wait_until
+from harness import CALLED_WRONGLY, COULD_NOT, DONE, FOUND_WRONG, Miharu, demo_url, frame_numbers, miharu, packets, pictures_of, verify, wait_until
+from test_serve import get, serve
 
 
 @pytest.fixture(scope="module", name="recorded")
@@ -258,30 +256,6 @@ def test_an_object_fetched_by_hand_plays_on_its_own(store, recorded, public_fold
     counts = players.vlc(str(item))
     # Re-muxing, VLC leaves out what it has not finished at the end.
     assert len(numbers) - 3 <= counts["h264"] <= len(numbers) and counts["aac"] > 100
-
-
-@contextlib.contextmanager
-def serve(url, folder, key, environment):
-    """Gives the address of `miharu serve`."""
-    out = folder / "serve.out"
-    with open(out, "wb") as log:
-        process = subprocess.Popen([BINARY, "serve", "--store", url, "--listen", "127.0.0.1:0"], stdout=log, stderr=log,
-                                   env={**os.environ, "MIHARU_TOKEN_KEY_FILE": str(key), **environment})
-    try:
-        yield wait_until(lambda: (found := re.search(r"Open (http\S+)/\n", out.read_text(encoding="utf-8"))) and found[1], 20, "its address")
-    finally:
-        process.terminate()
-        assert process.wait(20) == DONE
-
-
-def get(url, headers=None):
-    """(status, body)"""
-    try:
-        with urllib.request.urlopen(urllib.request.Request(url, headers=headers or {}), timeout=20) as response:
-            return response.status, response.read()
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, error.read()
 
 
 def sign_in(address, user, password):

@@ -18,6 +18,8 @@ export interface HlsOptions {
 const kParts: HlsOptions = { behind_s: 0, maxBehind_s: 3, stayBuffered: false };
 /** Segments of a second that come each second: one is played, one is on its way, and half of one for what is late. */
 export const kSegments: HlsOptions = { behind_s: 2.5, maxBehind_s: 1, stayBuffered: true };
+/** Left in the buffer by a jump: the next segment is about to come. */
+const kSpare_s = 1.2;
 /** A picture that stands still for so long is said to, and after so long it is loaded anew. */
 const kStall_ms = 4000;
 const kReload_ms = 60_000;
@@ -122,6 +124,8 @@ export class HlsTransport implements Transport {
 
   /** hls.js goes on by itself when the camera or the server is back. */
   private watch(): void {
+    // What was late may have come between two lists.
+    if (this.options.stayBuffered) catchUp(this.hls, this.video, this.options);
     const now = performance.now();
     const still_ms = now - this.last.at;
     if (!this.pictured) {
@@ -156,14 +160,15 @@ function liveTable(details: LevelDetails): ClockTable {
 function catchUp(hls: Hls, video: HTMLVideoElement, options: HlsOptions): void {
   const target = hls.liveSyncPosition;
   if (target === null || video.paused || video.readyState < HTMLMediaElement.HAVE_CURRENT_DATA) return;
-  if (target - video.currentTime <= options.maxBehind_s) return;
-  if (!options.stayBuffered || isBuffered(video, target)) video.currentTime = target;
+  const place = options.stayBuffered ? Math.min(target, bufferedEnd(video) - kSpare_s) : target;
+  if (place - video.currentTime > options.maxBehind_s) video.currentTime = place;
 }
 
-function isBuffered(video: HTMLVideoElement, time: number): boolean {
-  const { buffered } = video;
+/** Of what is buffered where it plays. */
+function bufferedEnd(video: HTMLVideoElement): number {
+  const { buffered, currentTime } = video;
   for (let i = 0; i < buffered.length; ++i) {
-    if (buffered.start(i) <= video.currentTime && time < buffered.end(i)) return true;
+    if (buffered.start(i) <= currentTime && currentTime <= buffered.end(i)) return buffered.end(i);
   }
-  return false;
+  return currentTime;
 }
