@@ -165,17 +165,14 @@ try {
 
   const all = { delays: [], stops: [], stalls: 0, samples: 0 };
   const trial = async () => {
-    const pressed = Date.now();
     const found = await watch();
     all.delays.push(...found.delays);
     all.stalls += found.stalls;
     all.samples += found.delays.length;
     const stop = await leave();
     all.stops.push(stop);
-    const { requests } = await bucket.proxy({ report: true });
-    const began = requests.find((each) => each.kind === 'put' && each.target.includes('/live/') && each.at * 1000 > pressed);
     if (options.trace)
-      console.log(`first put ${began ? seconds(began.at * 1000 - pressed) : '?'} s, first ${seconds(found.first)} s, delay ${seconds(share(found.delays, 0.5))} to ${seconds(share(found.delays, 1))} s, stands ${found.stalls}, stops ${seconds(stop)} s\n  time:delay-buffered ${found.looks.join(' ')}`);
+      console.log(`first ${seconds(found.first)} s, delay ${seconds(share(found.delays, 0.5))} to ${seconds(share(found.delays, 1))} s, stands ${found.stalls}, stops ${seconds(stop)} s\n  time:delay-buffered ${found.looks.join(' ')}`);
     return found.first;
   };
   const load = loadavg()[0];

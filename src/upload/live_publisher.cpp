@@ -217,6 +217,7 @@ void LivePublisher::begin(const store::Wish& wish) {
   if (sessions_.empty()) {
     slow_ = true;
     strain_ = kUnknown;
+    began_at_ = environment_.clock.steady();
   }
   set_gate();
   sessions_.emplace(wish.camera, std::make_unique<LiveSession>(shared_, wish.camera, wish.session));
@@ -254,7 +255,7 @@ void LivePublisher::on_piece(const std::string& camera, const LivePiece& piece, 
   strain_ += 0.3 * (share - strain_);
   slow_ = strain_ > (slow_ ? kFast : kSlow);
   const double line = static_cast<double>(piece.size_bytes) * 8 / seconds;
-  const bool full = strain_ > kFull;
+  const bool full = strain_ > kFull && piece_at_ - began_at_ > options_.start;
   const double left = full ? line : kShare * line * (1 - std::min(0.9, share));
   environment_.gate.set_narrow_rate(std::max(kLeastBitsPerSecond, static_cast<uint64_t>(left)));
   if (full) share_line(took);

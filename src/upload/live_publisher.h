@@ -26,6 +26,9 @@ struct LiveOptions {
   std::chrono::milliseconds at_rest{10'000};
   std::chrono::milliseconds awake{2'000};  // since somebody watched
   std::chrono::milliseconds stays_awake{600'000};
+  // At the start pieces wait for what others had under way, and are many at once: for so long live pictures
+  // go first even if they take the whole line.
+  std::chrono::milliseconds start{10'000};
 };
 
 // What it works with. All must outlive it.
@@ -104,6 +107,7 @@ class LivePublisher {
   double strain_ = 0;  // of the line: for which share of a piece's length it is on its way
   bool slow_ = true;   // the line: others wait
   base::SteadyTime piece_at_{};
+  base::SteadyTime began_at_{};  // the first of the sessions that are now
   boost::asio::steady_timer timer_;
   boost::asio::steady_timer share_timer_;
   bool sharing_ = false;  // until share_timer_
