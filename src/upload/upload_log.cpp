@@ -22,6 +22,9 @@ constexpr int64_t kJoinedMs = 1000;
 
 constexpr size_t kPieceRows = 500;
 
+// Of what was evicted, and is in the bucket since before any attempt of ours.
+constexpr const char* kNotCompared = "never compared with the bucket";
+
 int64_t number(uint64_t value) {
   return static_cast<int64_t>(value);
 }
@@ -126,6 +129,17 @@ base::Status UploadLog::attempt(const std::string& camera, uint64_t seq) {
   });
 }
 
+base::Status UploadLog::attempt_failed(const std::string& camera, uint64_t seq) {
+  const std::lock_guard lock(mutex_);
+  return guarded(kWhat, [&] {
+    SQLite::Statement update(
+        *database_, "UPDATE uploads SET attempts = max(attempts - 1, 0) WHERE camera = ? AND seq = ?");
+    update.bind(1, camera);
+    update.bind(2, number(seq));
+    update.exec();
+  });
+}
+
 base::Status UploadLog::uploaded(const std::string& camera, uint64_t seq, bool verified) {
   const std::lock_guard lock(mutex_);
   return guarded(kWhat, [&] {
@@ -154,9 +168,10 @@ void UploadLog::forget(const std::string& camera, uint64_t seq, const std::strin
   const int64_t start = remove.getColumn(0).getInt64();
   const int64_t end = remove.getColumn(1).getInt64();
   const int64_t bytes = remove.getColumn(2).getInt64();
-  const bool lost = remove.getColumn(3).getInt() == kRecorded;
+  const int state = remove.getColumn(3).getInt();
+  const bool lost = state == kRecorded;
   while (remove.executeStep()) continue;
-  const std::string reason = lost ? why : "";
+  const std::string reason = lost ? why : state == kUnverified ? kNotCompared : "";
   SQLite::Statement widen(
       *database_,
       "UPDATE uploads_gone SET end_ms = ?3, bytes = bytes + ?4, objects = objects + 1 WHERE rowid = "
@@ -350,30 +365,35 @@ base::Result<std::map<std::string, CameraUploads>> UploadLog::totals() const {
   });
 }
 
-bool UploadLog::is_safe(const std::string& camera, const store::ObjectName& name) const {
+record::SecondCopy::State UploadLog::state_of(const std::string& camera,
+                                              const store::ObjectName& name) const {
   const std::lock_guard lock(mutex_);
   return guarded(kWhat,
                  [&] {
-                   SQLite::Statement select(
-                       *database_, "SELECT 1 FROM uploads WHERE camera = ? AND seq = ? AND state > 0");
+                   SQLite::Statement select(*database_,
+                                            "SELECT state FROM uploads WHERE camera = ? AND seq = ?");
                    select.bind(1, camera);
                    select.bind(2, number(name.seq));
-                   return select.executeStep();
+                   if (!select.executeStep() || select.getColumn(0).getInt() == kRecorded)
+                     return State::kNone;
+                   return select.getColumn(0).getInt() == kUploaded ? State::kVerified : State::kUnverified;
                  })
-      .value_or(false);
+      .value_or(State::kNone);
 }
 
-bool UploadLog::any_safe(const std::string& camera, base::UtcTime from, base::UtcTime to) const {
+bool UploadLog::any(const std::string& camera, base::UtcTime from, base::UtcTime to, State least) const {
   const std::lock_guard lock(mutex_);
   return guarded(kWhat,
                  [&] {
                    SQLite::Statement select(
                        *database_,
                        "SELECT 1 FROM uploads WHERE camera = ? AND start_ms >= ? AND start_ms < ? AND "
-                       "state > 0 LIMIT 1");
+                       "state BETWEEN ? AND ? LIMIT 1");
                    select.bind(1, camera);
                    select.bind(2, base::to_unix_ms(from));
                    select.bind(3, base::to_unix_ms(to));
+                   select.bind(4, kUploaded);
+                   select.bind(5, least == State::kVerified ? kUploaded : kUnverified);
                    return select.executeStep();
                  })
       .value_or(false);
