@@ -344,19 +344,37 @@ void Uploader::send(Slot& slot, const Pending& object) {
   net::FileBody body{std::make_shared<const base::File>(std::move(*file)), 0, *size};
   const auto payload = s3::sha256_of(body);
   if (!payload) return refused(slot, payload.error().to_string());
-  // A log on a full disk is no reason to upload nothing: that makes room.
-  if (auto noted = environment_.log.attempt(object.camera, object.seq);
-      !noted && limiter_.pass(environment_.clock.steady()))
-    spdlog::warn("upload: {}", noted.error().to_string());
   slot.bytes = *size;
   slot.may_be_ours = object.attempts > 0;
+  slot.attempted = false;
   s3::PutOptions options;
   options.content_type = object.key.ends_with(".ts") ? "video/mp2t" : "video/mp4";
   // Where it may be there already, the store can say so before the body is sent.
   options.expect_continue = object.attempts > 0 || object.found;
-  client_of(slot).send(requests_.put(options_.relay + "/" + object.key, std::move(body), *payload, options,
-                                     environment_.clock.utc()),
+  net::HttpClientRequest request = requests_.put(options_.relay + "/" + object.key, std::move(body), *payload,
+                                                 options, environment_.clock.utc());
+  request.on_body = [this, &slot] { note_attempt(slot); };
+  client_of(slot).send(std::move(request),
                        [this, &slot](const base::Result<net::HttpReply>& reply) { answered(slot, reply); });
+}
+
+void Uploader::note_attempt(Slot& slot) {
+  if (std::exchange(slot.attempted, true)) return;
+  // A log on a full disk is no reason to upload nothing: that makes room.
+  if (auto noted = environment_.log.attempt(slot.object.first, slot.object.second);
+      !noted && limiter_.pass(environment_.clock.steady()))
+    spdlog::warn("upload: {}", noted.error().to_string());
+}
+
+// Only what may have been stored makes an object of that name ours.
+void Uploader::note_outcome(Slot& slot, const base::Result<net::HttpReply>& reply) {
+  if (!slot.attempted) return;
+  const bool whole = reply ? reply->sent_bytes == slot.bytes : slot.client->sent_all();
+  // A refusal is one; that something went wrong behind the store's door is none.
+  if (whole && (!reply || reply->status < 300 || reply->status >= 500)) return;
+  if (auto noted = environment_.log.attempt_failed(slot.object.first, slot.object.second);
+      !noted && limiter_.pass(environment_.clock.steady()))
+    spdlog::warn("upload: {}", noted.error().to_string());
 }
 
 // Deleted or renamed while it waited. Whoever of us did so tells the log; others do not.
@@ -401,6 +419,7 @@ void Uploader::answered(Slot& slot, const base::Result<net::HttpReply>& reply) {
       agreed_.reset();
     if (reply->status >= 200 && reply->status < 300) {
       if (is_stored(*reply, slot.bytes)) return done(slot, true);
+      note_outcome(slot, reply);
       tell(State::kTrouble,
            fmt::format(
                "what answers at the endpoint is no S3 server: {} to an upload, without an ETag or before "
@@ -410,7 +429,8 @@ void Uploader::answered(Slot& slot, const base::Result<net::HttpReply>& reply) {
     }
   }
   const s3::Failure failure = reply ? s3::classify(*reply) : s3::classify(reply.error());
-  if (failure.fault == s3::Fault::kExists) return done(slot, slot.may_be_ours || reply->resent);
+  if (failure.fault == s3::Fault::kExists) return done(slot, slot.may_be_ours);
+  note_outcome(slot, reply);
   {
     const std::lock_guard lock(mutex_);
     status_.failures[std::string(s3::name_of(failure.fault))] += 1;

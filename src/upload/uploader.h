@@ -123,7 +123,8 @@ class Uploader {
     bool crowded = false;  // pauses because too much is left alone
     ObjectId object;
     uint64_t bytes = 0;
-    bool may_be_ours = false;  // what lies in the bucket under this name
+    bool may_be_ours = false;  // what lies in the bucket under this name, of earlier attempts
+    bool attempted = false;    // bytes of it went out, and the log says so
   };
 
   // Of a camera: how often an object was not on the disk, since the disk was looked through or ever.
@@ -150,6 +151,8 @@ class Uploader {
   void pump();
   void begin(Slot& slot, Pending object);
   void send(Slot& slot, const Pending& object);
+  void note_attempt(Slot& slot);
+  void note_outcome(Slot& slot, const base::Result<net::HttpReply>& reply);
   void miss(Slot& slot);
   void look_for_missing();
   void answered(Slot& slot, const base::Result<net::HttpReply>& reply);

@@ -16,6 +16,7 @@ namespace miharu::upload {
 namespace {
 
 using State = UploadStatus::State;
+using Copy = record::SecondCopy::State;
 using testing::HasSubstr;
 
 // The machine's clock, set wrong by as much as a test says. Thread-safe.
@@ -153,6 +154,10 @@ class UploaderTest : public testing::Test {
     EXPECT_EQ(name_of(uploader_->status().state), name_of(state));
     return uploader_->status();
   }
+  Copy copy(size_t object) {
+    uploader_.reset();
+    return log_->state_of("front", recorded_.entries()[object]->name);
+  }
   void expect_all(FakeStore& server, const std::string& camera = "front") {
     const auto objects = server.objects();
     for (const auto& entry : recorded_.entries(camera)) {
@@ -230,6 +235,49 @@ TEST_F(UploaderTest, WhatArrivedWithoutAnAnswerIsOurs) {
   EXPECT_EQ(server.puts().size(), 6U);
   expect_all(server);
   for (const auto& put : server.puts()) EXPECT_TRUE(put.expects);
+  EXPECT_EQ(copy(0), Copy::kVerified);
+}
+
+TEST_F(UploaderTest, WhatWasRefusedBeforeIsNotOurs) {
+  record(1);
+  // Somebody else puts something of that name after the first attempt.
+  FakeStore server(
+      [](size_t number, const std::string&) { return std::optional<unsigned>(number == 0 ? 403 : 412); });
+  start(server);
+  drained();
+  EXPECT_EQ(copy(0), Copy::kUnverified);
+}
+
+TEST_F(UploaderTest, AnAttemptWithoutABodyDoesNotMakeItOurs) {
+  record(1);
+  const auto told = [](test::Peer& peer) {
+    peer.head();
+    peer.say("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
+  };
+  int puts = 0;
+  const auto put = [&puts](test::Peer& peer) { puts += peer.head().starts_with("PUT "); };
+  test::Scripted server({[&](test::Peer& peer) {
+                           told(peer);  // the clock is compared
+                           put(peer);   // and sent again by the client itself
+                         },
+                         put, put,
+                         [&](test::Peer& peer) {
+                           put(peer);
+                           peer.say("HTTP/1.1 412 Precondition Failed\r\nContent-Length: 0\r\n\r\n");
+                         }});
+  UploaderOptions options;
+  options.bucket =
+      s3::make_bucket("s3://footage/home", "http://127.0.0.1:" + std::to_string(server.port()), "").value();
+  options.credentials = {"key", base::Secret("secret"), ""};
+  options.relay = "r1";
+  options.connections = 1;
+  options.longest_pause = std::chrono::milliseconds(20);
+  options.http.continue_wait = std::chrono::seconds(60);
+  clock_.vouched = true;  // this store tells no time
+  start(std::move(options));
+  drained();
+  EXPECT_EQ(copy(0), Copy::kUnverified);
+  EXPECT_EQ(puts, 4);
 }
 
 TEST_F(UploaderTest, AnObjectWithoutAnAnswerWaitsWhileOthersGoOn) {
