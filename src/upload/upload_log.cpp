@@ -64,9 +64,9 @@ base::Result<std::unique_ptr<UploadLog>> UploadLog::open(const std::filesystem::
   });
 }
 
-void UploadLog::insert(const std::string& camera, const store::ObjectName& name, bool found) {
+UploadLog::Count UploadLog::insert(const std::string& camera, const store::ObjectName& name, bool found) {
   const auto key = store::object_key(camera, name);
-  if (!key) return;
+  if (!key) return {};
   SQLite::Statement insert(
       *database_,
       "INSERT INTO uploads (camera, seq, start_ms, end_ms, bytes, key, found) VALUES (?, ?, ?, ?, ?, ?, ?) "
@@ -86,18 +86,20 @@ void UploadLog::insert(const std::string& camera, const store::ObjectName& name,
     }
     each->bind(6, *key);
   }
-  if (insert.exec() == 0) {
-    update.exec();
-    return;
-  }
+  if (insert.exec() > 0) return {1, name.size_bytes()};
+  update.exec();
+  return {};
+}
+
+void UploadLog::count_pending(const std::string& camera, const Count& more) {
   Count& count = pending_[camera];
-  count.objects += 1;
-  count.bytes += name.size_bytes();
+  count.objects += more.objects;
+  count.bytes += more.bytes;
 }
 
 base::Status UploadLog::add(const std::string& camera, const store::ObjectName& name) {
   const std::lock_guard lock(mutex_);
-  return guarded(kWhat, [&] { insert(camera, name, false); });
+  return guarded(kWhat, [&] { count_pending(camera, insert(camera, name, false)); });
 }
 
 base::Result<std::vector<Pending>> UploadLog::newest(size_t count,
@@ -225,9 +227,15 @@ base::Result<uint64_t> UploadLog::reconcile(const std::string& camera,
       const std::lock_guard lock(mutex_);
       auto done = guarded(kWhat, [&] {
         SQLite::Transaction transaction(*database_);
-        for (const store::ObjectName& name : names.subspan(at, std::min(kPieceRows, names.size() - at)))
-          insert(camera, name, true);
+        Count more;
+        for (const store::ObjectName& name : names.subspan(at, std::min(kPieceRows, names.size() - at))) {
+          const Count each = insert(camera, name, true);
+          more.objects += each.objects;
+          more.bytes += each.bytes;
+        }
         transaction.commit();
+        // Only what is kept: a full disk takes all of it back.
+        count_pending(camera, more);
       });
       if (!done) return done;
     }

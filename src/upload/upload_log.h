@@ -97,7 +97,9 @@ class UploadLog final : public record::SecondCopy {
     uint64_t bytes = 0;
   };
   explicit UploadLog(std::unique_ptr<SQLite::Database> database);
-  void insert(const std::string& camera, const store::ObjectName& name, bool found);
+  // Gives what is new by it, which is not counted yet.
+  Count insert(const std::string& camera, const store::ObjectName& name, bool found);
+  void count_pending(const std::string& camera, const Count& more);
   void forget(const std::string& camera, uint64_t seq, const std::string& why);
 
   mutable std::mutex mutex_;

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <SQLiteCpp/SQLiteCpp.h>
+
 #include "support/temp_dir.h"
 #include "upload/backoff.h"
 
@@ -155,6 +157,20 @@ TEST_F(UploadLogTest, TheDiskIsAskedForWhatTheLogDoesNotKnow) {
     return base::fail(base::Errc::kIo, "the disk");
   }));
   EXPECT_THAT(newest(9), ElementsAre(9, 3, 2));
+}
+
+TEST_F(UploadLogTest, WhatTheDatabaseDidNotTakeIsNotCounted) {
+  SQLite::Database database((directory_.path() / "miharu.db").string(), SQLite::OPEN_READWRITE);
+  database.exec(
+      "CREATE TRIGGER full BEFORE INSERT ON uploads WHEN NEW.seq = 101 BEGIN SELECT RAISE(ABORT, 'full'); "
+      "END");
+  const auto walk = [](const UploadLog::Take& take) { return take(std::vector{object(0), object(1)}); };
+  EXPECT_FALSE(log_->reconcile("a", walk));
+  EXPECT_EQ(totals("a").pending_objects, 0U);
+  database.exec("DROP TRIGGER full");
+  EXPECT_EQ(log_->reconcile("a", walk).value(), 2U);
+  EXPECT_EQ(totals("a").pending_objects, 2U);
+  EXPECT_EQ(totals("a").pending_bytes, 2'020U);
 }
 
 TEST_F(UploadLogTest, WhatIsMovedWhileTheDiskIsReadIsNotLost) {
