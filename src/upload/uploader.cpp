@@ -74,6 +74,7 @@ Uploader::Uploader(UploaderOptions options, const UploaderEnvironment& environme
       timer_(loop_.context()),
       clock_timer_(loop_.context()),
       missing_timer_(loop_.context()),
+      missed_timer_(loop_.context()),
       clock_backoff_(kFirstPause, options_.longest_pause, seed_of(this, 0)) {
   options_.http.pacer = &pacer_;
   options_.http.gate = &gate_;
@@ -110,6 +111,7 @@ void Uploader::stop() {
     timer_.cancel();
     clock_timer_.cancel();
     missing_timer_.cancel();
+    missed_timer_.cancel();
     slots_.clear();
   });
   loop_.stop();
@@ -165,8 +167,14 @@ void Uploader::reconcile(std::vector<std::string> cameras) {
     });
     if (!added) {
       spdlog::warn("upload: {}: {}", camera, added.error().to_string());
-    } else if (*added > 0) {
-      spdlog::info("upload: {}: {} objects on the disk are new to the upload log", camera, *added);
+      miss_in_log(camera, base::UtcTime::max());
+    } else {
+      {
+        const std::lock_guard lock(mutex_);
+        missed_.erase(camera);
+      }
+      if (*added > 0)
+        spdlog::info("upload: {}: {} objects on the disk are new to the upload log", camera, *added);
     }
   }
   for (const auto& slot : slots_) {
@@ -197,13 +205,35 @@ void Uploader::added(const std::string& camera, const store::ObjectName& name) {
   loop_.post([this, camera, name] {
     if (auto done = environment_.log.add(camera, name); !done) {
       // A full disk, as a rule.
-      missed_.insert(camera);
       tell(State::kTrouble, done.error().to_string());
-      pump_after(options_.trouble_pause);
+      miss_in_log(camera, name.start);
     }
     compare_rates(camera, name);
     pump();
   });
+}
+
+void Uploader::miss_in_log(const std::string& camera, base::UtcTime start) {
+  {
+    const std::lock_guard lock(mutex_);
+    base::UtcTime& first = missed_.emplace(camera, start).first->second;
+    first = std::min(first, start);
+  }
+  if (std::exchange(missed_waits_, true)) return;
+  missed_timer_.expires_after(options_.trouble_pause);
+  missed_timer_.async_wait([this](const boost::system::error_code& error) {
+    missed_waits_ = false;
+    if (!error) look_again();
+  });
+}
+
+void Uploader::look_again() {
+  std::vector<std::string> cameras;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [camera, start] : missed_) cameras.push_back(camera);
+  }
+  reconcile(std::move(cameras));
 }
 
 void Uploader::compare_rates(const std::string& camera, const store::ObjectName& name) {
@@ -556,12 +586,7 @@ void Uploader::compare_after(std::chrono::milliseconds time) {
 void Uploader::pump_after(std::chrono::milliseconds time) {
   timer_.expires_after(std::max(time, std::chrono::milliseconds(1)));
   timer_.async_wait([this](const boost::system::error_code& error) {
-    if (error) return;
-    if (!missed_.empty()) {
-      const std::set<std::string> cameras = std::exchange(missed_, {});
-      reconcile({cameras.begin(), cameras.end()});
-    }
-    pump();
+    if (!error) pump();
   });
 }
 
@@ -585,12 +610,23 @@ void Uploader::tell(State state, const std::string& error) {
 }
 
 UploadStatus Uploader::status() const {
+  std::map<std::string, base::UtcTime> missed;
+  {
+    // Before the log is asked: what it is told meanwhile must not be missing in both.
+    const std::lock_guard lock(mutex_);
+    missed = missed_;
+  }
   auto totals = environment_.log.totals();
   const std::lock_guard lock(mutex_);
   UploadStatus status = status_;
   if (failing_since_)
     status.failing = std::chrono::floor<std::chrono::seconds>(environment_.clock.steady() - *failing_since_);
   if (totals) status.cameras = std::move(*totals);
+  for (const auto& [camera, start] : missed) {
+    const auto of_camera = status.cameras.find(camera);
+    if (of_camera != status.cameras.end() && of_camera->second.safe_until)
+      of_camera->second.safe_until = std::min(*of_camera->second.safe_until, start);
+  }
   return status;
 }
 

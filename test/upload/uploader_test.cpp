@@ -8,6 +8,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <SQLiteCpp/SQLiteCpp.h>
+
 #include "net/http_server.h"
 #include "support/recording.h"
 #include "support/scripted_server.h"
@@ -552,6 +554,34 @@ TEST_F(UploaderTest, ABandwidthBelowTheCamerasIsTold) {
   for (int i = 0; i < 3000 && !uploader_->status().warning.empty(); ++i)
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   EXPECT_EQ(uploader_->status().warning, "");
+}
+
+TEST_F(UploaderTest, NothingIsSafeBehindWhatTheLogCouldNotBeTold) {
+  record(1);
+  const std::string bad = recorded_.entries()[0]->key;
+  FakeStore server([&](size_t, const std::string& key) {
+    return key == bad ? std::optional<unsigned>(400) : std::nullopt;
+  });
+  UploaderOptions options = options_for(server);
+  options.object_pause = std::chrono::hours(1);  // one that is left alone holds up nothing of this
+  start(std::move(options));
+  wait_for(State::kTrouble);
+  record(1);
+  record(1);
+  const auto entries = recorded_.entries();
+  SQLite::Database database((recorded_.folder.path() / "miharu.db").string(), SQLite::OPEN_READWRITE);
+  database.exec("CREATE TRIGGER full BEFORE INSERT ON uploads WHEN NEW.seq = " +
+                std::to_string(entries[1]->name.seq) + " BEGIN SELECT RAISE(ABORT, 'the disk is full'); END");
+  for (const size_t each : {1U, 2U}) uploader_->added("front", entries[each]->name);
+  ASSERT_TRUE(server.wait_for(1));
+  ASSERT_TRUE(log_->erase("front", entries[0]->name.start, entries[0]->name.end()));
+  for (int i = 0; i < 3000 && uploader_->status().cameras["front"].pending_objects > 0; ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  EXPECT_EQ(uploader_->status().cameras["front"].safe_until, entries[1]->name.start);
+  ASSERT_TRUE(recorded_.store->remove(entries[0]->key));
+  database.exec("DROP TRIGGER full");
+  ASSERT_TRUE(server.wait_for(2));
+  EXPECT_EQ(drained().cameras.at("front").safe_until, entries[2]->name.end());
 }
 
 TEST_F(UploaderTest, StopsInTheMiddleAndGoesOnAfterTheNextStart) {
