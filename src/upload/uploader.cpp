@@ -350,6 +350,7 @@ void Uploader::pump() {
 void Uploader::begin(Slot& slot, Pending object) {
   const auto name = store::decode_name(store::file_name_of(object.key));
   slot.busy = true;
+  slot.wakes = false;
   slot.object = {object.camera, object.seq};
   under_way_.insert(slot.object);
   if (!name) return refused(slot, name.error().to_string());

@@ -39,7 +39,7 @@ class FakeStore {
     bool expects = false;
   };
   // Nothing: the PUT is served. 0: served, but the connection ends without an answer (as far as a handler can
-  // do that).
+  // do that). 1: never answered.
   using Refuse = std::function<std::optional<unsigned>(size_t number, const std::string& key)>;
 
   explicit FakeStore(Refuse refuse = [](size_t, const std::string&) { return std::nullopt; })
@@ -51,7 +51,9 @@ class FakeStore {
     server_ = std::make_unique<net::HttpServer>(
         loop_, options,
         [this](const net::HttpRequest& request, const std::shared_ptr<net::HttpExchange>& exchange) {
-          exchange->respond(answer(request));
+          net::HttpResponse response = answer(request);
+          if (response.status == 1) return unanswered_.push_back(exchange);
+          exchange->respond(std::move(response));
         });
     EXPECT_TRUE(server_->start());
   }
@@ -111,6 +113,7 @@ class FakeStore {
   Refuse refuse_;
   std::map<std::string, std::string> objects_;
   std::vector<Put> puts_;
+  std::vector<std::shared_ptr<net::HttpExchange>> unanswered_;  // on the loop's thread
   net::EventLoop loop_{"fake-store"};
   std::unique_ptr<net::HttpServer> server_;
 };
@@ -554,6 +557,38 @@ TEST_F(UploaderTest, ABandwidthBelowTheCamerasIsTold) {
   for (int i = 0; i < 3000 && !uploader_->status().warning.empty(); ++i)
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   EXPECT_EQ(uploader_->status().warning, "");
+}
+
+TEST_F(UploaderTest, OnlyWhoWaitsForTheLinkIsWokenByItsReturn) {
+  record(1);
+  std::atomic<bool> holds{false};
+  std::atomic<int> begun{0};
+  accept_ = [&](const std::string&, uint64_t, const std::function<void(bool)>& done) {
+    ++begun;
+    if (!holds) done(true);
+  };
+  // One connection hears nothing at first, and then that it may not.
+  FakeStore server([](size_t number, const std::string&) {
+    return number == 0   ? std::optional<unsigned>(1)
+           : number == 1 ? std::optional<unsigned>(403)
+                         : std::nullopt;
+  });
+  UploaderOptions options = options_for(server);
+  options.http.stall = std::chrono::milliseconds(200);
+  options.trouble_pause = std::chrono::hours(1);
+  start(std::move(options));
+  wait_for(State::kTrouble);
+  // The other one gets through.
+  record(1);
+  uploader_->added("front", recorded_.entries()[1]->name);
+  drained();
+  holds = true;
+  begun = 0;
+  record(1);
+  record(1);
+  for (const size_t each : {2U, 3U}) uploader_->added("front", recorded_.entries()[each]->name);
+  uploader_->line().loop.run_and_wait([] {});
+  EXPECT_EQ(begun, 1) << "of two connections one has reason to wait for an hour";
 }
 
 TEST_F(UploaderTest, NothingIsSafeBehindWhatTheLogCouldNotBeTold) {
