@@ -82,10 +82,20 @@ class Prune {
       for (const std::string& camera : *cameras) {
         if (auto done = recordings(relay, camera); !done) return done;
       }
-      if (relay.empty() || cameras->empty()) continue;
+      if (relay.empty()) continue;
+      // Of a recorder whose recordings are all gone the wishes of viewers are left: nothing is live without.
+      const std::string wishes = store::wishes_key(relay.substr(0, relay.size() - 1));
+      bool is_recorder = !cameras->empty();
+      if (!is_recorder) {
+        const auto listed = for_each_version(bucket_, wishes, "", [&](const s3::ListedVersion& version) {
+          is_recorder = is_recorder || version.key == wishes;
+          return !is_recorder;
+        });
+        if (!listed) return listed;
+      }
+      if (!is_recorder) continue;
       const auto is_live = [&relay](std::string_view key) { return is_live_object(key, relay); };
       if (auto done = by_age(relay + "live/", "live", relay, is_live, false); !done) return done;
-      const std::string wishes = store::wishes_key(relay.substr(0, relay.size() - 1));
       const auto is_wishes = [&wishes](std::string_view key) { return key == wishes; };
       if (auto done = by_age(wishes, "control", relay, is_wishes, true); !done) return done;
     }

@@ -24,6 +24,8 @@ constexpr size_t kCamerasAThread = 16;
 // Newest footage is to be in the bucket soon after the link is back: attempts are short.
 constexpr std::chrono::milliseconds kUploadConnect{5'000};
 constexpr std::chrono::milliseconds kUploadConsent{1'000};
+// After the clock was set, what was recorded before of cameras that are gone waits for so long to be moved.
+constexpr base::seconds kCorrectionPause{10};
 // A live picture that does not get through is soon an old one.
 constexpr std::chrono::milliseconds kLiveStall{8'000};
 
@@ -148,6 +150,8 @@ base::Status Relay::start() {
   web_->set_sessions(live_.get());
   if (auto listening = web_->start(); !listening) return listening;
   for (const auto& camera : cameras_) camera->start();
+  correction_ = std::make_unique<boost::asio::steady_timer>(disk_loop_->context());
+  disk_loop_->post([this] { correct_clocks(); });
   retention_->start();
   if (uploader_) uploader_->start();
   if (publisher_) publisher_->start();
@@ -228,6 +232,15 @@ base::Status Relay::start_live() {
   if (auto started = live_->start(); !started) return started;
   for (const auto& camera : cameras_) live_->add_camera(camera->name(), camera->live());
   return {};
+}
+
+// Recorders put right what is theirs when they begin an object: of a camera that is gone nobody does.
+void Relay::correct_clocks() {
+  record::correct_all_provisional(*provisional_, *disk_loop_, base::system_clock());
+  correction_->expires_after(kCorrectionPause);
+  correction_->async_wait([this](const boost::system::error_code& error) {
+    if (!error) correct_clocks();
+  });
 }
 
 base::Result<std::unique_ptr<Camera>> Relay::make_camera(const CameraConfig& config) {

@@ -55,6 +55,8 @@ class Relay final : public api::CameraList {
   base::Status open_cloud();
   base::Result<upload::UploaderOptions> upload_options(const Config::Cloud& cloud) const;
   base::Status start_live();
+  // On the disk thread, again and again.
+  void correct_clocks();
   base::Result<std::unique_ptr<Camera>> make_camera(const CameraConfig& config);
 
   Config config_;
@@ -74,6 +76,7 @@ class Relay final : public api::CameraList {
   std::unique_ptr<upload::Uploader> uploader_;
   std::unique_ptr<upload::LivePublisher> publisher_;  // likewise, on the uploader's thread
   std::unique_ptr<net::EventLoop> disk_loop_;
+  std::unique_ptr<boost::asio::steady_timer> correction_;  // on the disk thread
   std::unique_ptr<net::EventLoop> control_loop_;
   std::vector<std::unique_ptr<MediaThread>> media_;
   mutable std::mutex cameras_mutex_;

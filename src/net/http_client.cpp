@@ -93,6 +93,7 @@ class HttpClient::Connection : public std::enable_shared_from_this<Connection> {
   void send(HttpClientRequest request, Done done);
   void drop();
   [[nodiscard]] bool busy() const { return done_ != nullptr; }
+  [[nodiscard]] bool sent_all() const { return body_done_; }
 
  private:
   // What operations of the system may still touch after it was given up: they hold it.
@@ -182,6 +183,7 @@ void HttpClient::Connection::send(HttpClientRequest request, Done done) {
   request_ = std::move(request);
   done_ = std::move(done);
   resent_ = false;
+  body_done_ = false;
   reused_ = link_ && is_reusable();
   ++serial_;
   progress();
@@ -323,6 +325,7 @@ void HttpClient::Connection::write_head() {
 void HttpClient::Connection::begin_body() {
   awaits_consent_ = false;
   pause_.cancel();
+  if (request_.on_body && body_bytes_ > 0) request_.on_body();
   next_piece();
 }
 
@@ -559,6 +562,10 @@ void HttpClient::send(HttpClientRequest request, Done done) {
 
 bool HttpClient::busy() const {
   return connection_->busy();
+}
+
+bool HttpClient::sent_all() const {
+  return connection_->sent_all();
 }
 
 }  // namespace miharu::net

@@ -40,6 +40,8 @@ struct HttpClientRequest {
   std::variant<std::monostate, std::string, FileBody> body;
   // The body waits for the server's consent (RFC 9110 section 10.1.1): a refusal costs no upload.
   bool expect_continue = false;
+  // Called right before the first byte of the body goes out; again where the request goes out again.
+  std::function<void()> on_body = {};
   uint64_t max_body_bytes = 1 << 20;  // of the reply: beyond it the request fails with kLimit
 };
 
@@ -84,6 +86,9 @@ class HttpClient {
   // `done` is called once, later, on the loop's thread; it may send the next request.
   void send(HttpClientRequest request, Done done);
   [[nodiscard]] bool busy() const;
+  // Whether the body of the last request went out whole: of one without an answer less was certainly not
+  // served.
+  [[nodiscard]] bool sent_all() const;
 
  private:
   class Connection;

@@ -1,7 +1,6 @@
 #include "record/provisional.h"
 
 #include <optional>
-#include <vector>
 
 #include "base/log.h"
 #include "media/time_shift.h"
@@ -15,6 +14,16 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::string_view kWhat = "provisional runs";
+
+void correct(ProvisionalRuns& runs, net::EventLoop& disk_loop, const base::Clock& clock,
+             const std::string& camera) {
+  const auto more = runs.correct_next(camera, clock.utc(), base::utc_minus_steady(clock));
+  if (more && *more)
+    return disk_loop.post([&runs, &disk_loop, &clock, camera] { correct(runs, disk_loop, clock, camera); });
+  runs.end_correction(camera);
+  // Tried again with the next object, or when all cameras are looked through.
+  if (!more) spdlog::warn("{}: {}", camera, more.error().to_string());
+}
 
 }  // namespace
 
@@ -69,6 +78,28 @@ bool ProvisionalRuns::holds(const std::string& camera, uint64_t run) const {
   return marked_.contains({camera, run});
 }
 
+void ProvisionalRuns::grows(const std::string& camera, uint64_t run) {
+  const std::lock_guard lock(mutex_);
+  growing_[camera] = run;
+}
+
+std::set<std::string> ProvisionalRuns::cameras() const {
+  const std::lock_guard lock(mutex_);
+  std::set<std::string> names;
+  for (const auto& [run, placed] : marked_) names.insert(run.first);
+  return names;
+}
+
+bool ProvisionalRuns::begin_correction(const std::string& camera) {
+  const std::lock_guard lock(mutex_);
+  return correcting_.insert(camera).second;
+}
+
+void ProvisionalRuns::end_correction(const std::string& camera) {
+  const std::lock_guard lock(mutex_);
+  correcting_.erase(camera);
+}
+
 bool ProvisionalRuns::misplaced(const std::string& camera, uint64_t run,
                                 base::nanoseconds utc_minus_steady) const {
   const std::lock_guard lock(mutex_);
@@ -100,10 +131,12 @@ base::Status ProvisionalRuns::forget(const std::string& camera, const Mark& mark
 }
 
 base::Result<bool> ProvisionalRuns::correct_next(const std::string& camera, base::UtcTime now,
-                                                 base::nanoseconds utc_minus_steady, uint64_t growing_run) {
+                                                 base::nanoseconds utc_minus_steady) {
   std::vector<Mark> marks;
+  uint64_t growing_run = 0;
   {
     const std::lock_guard lock(mutex_);
+    if (const auto growing = growing_.find(camera); growing != growing_.end()) growing_run = growing->second;
     auto read = guarded(kWhat, [&] {
       SQLite::Statement select(
           *database_,
@@ -203,16 +236,15 @@ base::Result<bool> ProvisionalRuns::move_one(const std::string& camera, const Ma
 }
 
 void correct_provisional(ProvisionalRuns& runs, net::EventLoop& disk_loop, const base::Clock& clock,
-                         const std::string& camera, uint64_t growing_run) {
-  disk_loop.post([&runs, &disk_loop, &clock, camera, growing_run] {
-    const auto more = runs.correct_next(camera, clock.utc(), base::utc_minus_steady(clock), growing_run);
-    if (!more) {
-      // Tried again with the next object.
-      spdlog::warn("{}: {}", camera, more.error().to_string());
-    } else if (*more) {
-      correct_provisional(runs, disk_loop, clock, camera, growing_run);
-    }
+                         const std::string& camera) {
+  disk_loop.post([&runs, &disk_loop, &clock, camera] {
+    if (runs.begin_correction(camera)) correct(runs, disk_loop, clock, camera);
   });
+}
+
+void correct_all_provisional(ProvisionalRuns& runs, net::EventLoop& disk_loop, const base::Clock& clock) {
+  if (!clock.synchronised()) return;
+  for (const std::string& camera : runs.cameras()) correct_provisional(runs, disk_loop, clock, camera);
 }
 
 std::string boot_id() {

@@ -10,6 +10,7 @@
 #include <set>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "net/event_loop.h"
 #include "record/disk.h"
@@ -35,6 +36,10 @@ class ProvisionalRuns {
   base::Status mark(const std::string& camera, uint64_t run, base::UtcTime start,
                     base::nanoseconds utc_minus_steady);
   [[nodiscard]] bool holds(const std::string& camera, uint64_t run) const;
+  // This run of the camera is being recorded now; 0: none. It is not moved.
+  void grows(const std::string& camera, uint64_t run);
+  // That have marked runs.
+  [[nodiscard]] std::set<std::string> cameras() const;
   // Marked, and the clock was set since: its objects are about to be moved, and their age means nothing. On a
   // machine that nobody ever synchronises, ages are as good as any.
   [[nodiscard]] bool misplaced(const std::string& camera, uint64_t run,
@@ -49,10 +54,13 @@ class ProvisionalRuns {
   }
 
   // The clock is synchronised: puts the next object of the camera's marked runs at its right time and forgets
-  // runs that are done; true while there may be more. `growing_run` is let go on and only forgotten if its
-  // times are right.
+  // runs that are done; true while there may be more. The run that grows is let go on and only forgotten if
+  // its times are right.
   base::Result<bool> correct_next(const std::string& camera, base::UtcTime now,
-                                  base::nanoseconds utc_minus_steady, uint64_t growing_run);
+                                  base::nanoseconds utc_minus_steady);
+  // Somebody begins to put all of the camera's runs right: false when another one is at it.
+  bool begin_correction(const std::string& camera);
+  void end_correction(const std::string& camera);
 
  private:
   struct Mark {
@@ -74,6 +82,8 @@ class ProvisionalRuns {
   // UTC minus steady clock at the mark, by camera and run; guarded by mutex_
   std::map<std::pair<std::string, uint64_t>, base::nanoseconds> marked_;
   std::set<std::pair<std::string, uint64_t>> accepted_;  // guarded by mutex_
+  std::map<std::string, uint64_t> growing_;              // runs, by camera; guarded by mutex_
+  std::set<std::string> correcting_;                     // guarded by mutex_
   std::function<void(const std::string&, const store::ObjectName&)> on_moved_;
   const std::string boot_;
   store::DirectoryStore& store_;
@@ -82,9 +92,11 @@ class ProvisionalRuns {
 };
 
 // Puts all marked runs of the camera right, object by object on the disk thread, so that recording goes on
-// between them. Both must outlive the loop's queue.
+// between them. All must outlive the loop's queue.
 void correct_provisional(ProvisionalRuns& runs, net::EventLoop& disk_loop, const base::Clock& clock,
-                         const std::string& camera, uint64_t growing_run);
+                         const std::string& camera);
+// Those of all cameras, if the clock is synchronised.
+void correct_all_provisional(ProvisionalRuns& runs, net::EventLoop& disk_loop, const base::Clock& clock);
 
 // Of the running kernel; empty where it does not say.
 std::string boot_id();

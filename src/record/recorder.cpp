@@ -152,6 +152,8 @@ void Recorder::resume() {
       if (auto ended = side->end_recorded_gap(*point->recorded_until); !ended)
         spdlog::warn("{}: {}", side->camera, ended.error().to_string());
     }
+    // What was unfinished of the run before has its name now.
+    if (point && side->environment.provisional) side->environment.provisional->grows(side->camera, 0);
     if (!point) {
       ++side->failures;
       side->tell_no_space(point.error());
@@ -269,6 +271,7 @@ void Recorder::on_run_end(RunReason reason, const std::string& detail) {
   }
   segmenter_.end_run();
   if (suspended_) return;
+  note_run_over();
   begin_gap(reason, detail);
   state_ = RecorderStatus::State::kWaiting;
 }
@@ -283,7 +286,11 @@ void Recorder::stop(std::function<void()> done) {
   state_ = RecorderStatus::State::kStopped;
   environment_.disk_loop.post([side = disk_side_, done = std::move(done)] {
     if (!side->failed) {
-      if (auto closed = side->writer.close(); !closed) spdlog::error("{}", closed.error().to_string());
+      if (auto closed = side->writer.close(); !closed) {
+        spdlog::error("{}", closed.error().to_string());
+      } else if (side->environment.provisional) {
+        side->environment.provisional->grows(side->camera, 0);
+      }
     }
     done();
   });
@@ -323,15 +330,25 @@ void Recorder::on_object(ObjectStart start) {
 void Recorder::note_clock(const store::ObjectName& name) {
   if (!environment_.provisional || suspended_) return;
   ProvisionalRuns& runs = *environment_.provisional;
-  if (!run_->synchronised) {
-    environment_.disk_loop.post([&runs, camera = camera_, run = name.run.number, start = name.start,
-                                 difference = run_->utc_minus_steady] {
-      if (auto done = runs.mark(camera, run, start, difference); !done)
-        spdlog::warn("{}: {}", camera, done.error().to_string());
-    });
-  }
+  environment_.disk_loop.post([&runs, camera = camera_, run = name.run.number, start = name.start,
+                               synchronised = run_->synchronised, difference = run_->utc_minus_steady] {
+    runs.grows(camera, run);
+    if (synchronised) return;
+    if (auto done = runs.mark(camera, run, start, difference); !done)
+      spdlog::warn("{}: {}", camera, done.error().to_string());
+  });
   if (environment_.clock.synchronised())
-    correct_provisional(runs, environment_.disk_loop, environment_.clock, camera_, name.run.number);
+    correct_provisional(runs, environment_.disk_loop, environment_.clock, camera_);
+}
+
+void Recorder::note_run_over() {
+  if (!environment_.provisional) return;
+  order(
+      [&runs = *environment_.provisional, camera = camera_](CameraWriter&) -> base::Status {
+        runs.grows(camera, 0);
+        return {};
+      },
+      0);
 }
 
 bool Recorder::may_wait(uint64_t bytes) const {

@@ -116,6 +116,8 @@ class Recorder final : public stream::PlacedListener, private SegmenterListener 
   void disk_failed(const base::Error& error);
   // Marks the run if it was placed by a clock that is not synchronised; puts marked ones right if it is now.
   void note_clock(const store::ObjectName& name);
+  // Behind all orders of the run.
+  void note_run_over();
   // Whether so many bytes more may wait for the disk.
   [[nodiscard]] bool may_wait(uint64_t bytes) const;
   void count_waiting(int64_t more_bytes);

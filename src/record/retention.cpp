@@ -111,6 +111,7 @@ base::Result<uint64_t> Retention::run_once(bool disk_is_full) {
       options_.all.age || std::any_of(options_.cameras.begin(), options_.cameras.end(),
                                       [](const auto& camera) { return camera.second.age.has_value(); });
   const uint64_t missing = missing_free_bytes(disk_is_full);
+  unverified_ = 0;
   if (!by_bytes && !by_age && missing == 0) return 0;
   bool stock_taken = false;
   {
@@ -152,6 +153,12 @@ base::Result<uint64_t> Retention::run_once(bool disk_is_full) {
   if (const uint64_t still_missing = missing_free_bytes(disk_is_full && objects == 0); still_missing > 0) {
     if (auto done = count(shrink(all, still_missing, disk_is_full)); !done)
       return tl::unexpected(done.error());
+  }
+  if (unverified_ > 0) {
+    spdlog::warn(
+        "retention: {} of what was deleted is in the bucket since before it was uploaded, and was never "
+        "compared: `miharu verify --store` reads it",
+        unverified_);
   }
   return objects;
 }
@@ -219,11 +226,13 @@ base::Result<Retention::Deleted> Retention::shrink(const std::set<std::string>& 
   }
   Deleted sum;
   // What is spared goes last, and not never: a clock that nobody ever synchronises must not fill the disk.
-  for (const Spare spare : {Spare::kSparedAndUnsafe, Spare::kUnsafe, Spare::kNothing}) {
+  for (const Spare spare : {Spare::kUnverified, Spare::kSparedAndUnsafe, Spare::kUnsafe, Spare::kNothing}) {
+    if (spare == Spare::kUnverified && !options_.copies) continue;
     if (spare == Spare::kUnsafe && !options_.spared) continue;
     if (spare == Spare::kNothing && (!options_.copies || !disk_is_full)) continue;
     for (const auto& [hour, of_hour] : oldest) {
       if (sum.bytes >= excess) return sum;
+      if (spare == Spare::kUnverified && start_of(hour) >= clock_.utc() - kFresh) break;
       const auto deleted = delete_from(of_hour, hour, excess - sum.bytes, base::UtcTime::min(), spare);
       if (!deleted) return tl::unexpected(deleted.error());
       sum.objects += deleted->objects;
@@ -236,6 +245,7 @@ base::Result<Retention::Deleted> Retention::shrink(const std::set<std::string>& 
 base::Result<Retention::Deleted> Retention::delete_from(const std::set<std::string>& cameras, HourKey hour,
                                                         uint64_t wanted_bytes, base::UtcTime older_than,
                                                         Spare spare) {
+  using State = SecondCopy::State;
   struct Candidate {
     std::string camera;
     std::string key;
@@ -243,15 +253,20 @@ base::Result<Retention::Deleted> Retention::delete_from(const std::set<std::stri
     base::UtcTime end;
     uint64_t bytes;
     uint64_t next_seq;
+    State copy;
     store::ObjectName name;
   };
   std::vector<Candidate> candidates;
   std::map<std::string, uint64_t> left;
   std::map<std::string, Numbers> given;
   std::map<std::string, uint64_t> unnoted;
-  const SecondCopy* copies = spare == Spare::kNothing ? nullptr : options_.copies;
+  const SecondCopy* copies = options_.copies;
+  const State least = !copies || spare == Spare::kNothing ? State::kNone
+                      : spare == Spare::kUnverified       ? State::kVerified
+                                                          : State::kUnverified;
+  const bool spares = spare == Spare::kUnverified || spare == Spare::kSparedAndUnsafe;
   for (const std::string& camera : cameras) {
-    if (copies && !copies->any_safe(camera, start_of(hour), start_of(hour + 1))) continue;
+    if (least > State::kNone && !copies->any(camera, start_of(hour), start_of(hour + 1), least)) continue;
     const auto listing = store_.list(store::hour_prefix(camera, start_of(hour)), true);
     if (!listing) return tl::unexpected(listing.error());
     uint64_t& bytes = left[camera];
@@ -260,10 +275,12 @@ base::Result<Retention::Deleted> Retention::delete_from(const std::set<std::stri
       if (!name) continue;
       bytes += name->size_bytes();
       given[camera].take(*name);
-      if (spare == Spare::kSparedAndUnsafe && options_.spared && options_.spared(camera, *name)) continue;
-      if (copies && !copies->is_safe(camera, *name)) continue;
+      if (spares && options_.spared && options_.spared(camera, *name)) continue;
+      if (spare == Spare::kUnverified && name->end() > clock_.utc() - kFresh) continue;
+      const State copy = copies ? copies->state_of(camera, *name) : State::kNone;
+      if (copy < least) continue;
       candidates.push_back({camera, object.key, name->start, name->end(), name->size_bytes(),
-                            name->seq + name->chunks.size(), std::move(*name)});
+                            name->seq + name->chunks.size(), copy, std::move(*name)});
     }
   }
   // By age over all cameras: none may lose an hour that its neighbour keeps.
@@ -291,6 +308,7 @@ base::Result<Retention::Deleted> Retention::delete_from(const std::set<std::stri
     if (!removed) break;
     if (options_.copies)
       options_.copies->deleted(each.camera, each.name, "the disk was full before it was uploaded");
+    if (each.copy == State::kUnverified) unverified_ += 1;
     deleted.objects += 1;
     deleted.bytes += each.bytes;
     left[each.camera] -= each.bytes;

@@ -27,12 +27,17 @@ struct KeepLimits {
 // What else there is of a recording. Thread-safe.
 class SecondCopy {
  public:
+  enum class State : uint8_t {
+    kNone,
+    kUnverified,  // something of its name is there, which nobody has compared
+    kVerified,
+  };
   virtual ~SecondCopy() = default;
-  [[nodiscard]] virtual bool is_safe(const std::string& camera, const store::ObjectName& name) const = 0;
-  // Whether an object that begins in [from, to) is safe.
-  [[nodiscard]] virtual bool any_safe(const std::string& camera, base::UtcTime from,
-                                      base::UtcTime to) const = 0;
-  // The object is gone from the disk; `why` in case that it was not safe.
+  [[nodiscard]] virtual State state_of(const std::string& camera, const store::ObjectName& name) const = 0;
+  // Whether of an object that begins in [from, to) as much is known as `least`, which is not kNone.
+  [[nodiscard]] virtual bool any(const std::string& camera, base::UtcTime from, base::UtcTime to,
+                                 State least) const = 0;
+  // The object is gone from the disk; `why` in case that there was no copy.
   virtual void deleted(const std::string& camera, const store::ObjectName& name, const std::string& why) = 0;
 };
 
@@ -44,7 +49,8 @@ struct RetentionOptions {
   // Objects whose time is not known yet are too old by mistake only: not deleted by age, and last where bytes
   // are too many. May be empty; any thread.
   std::function<bool(const std::string& camera, const store::ObjectName& name)> spared;
-  // What is not safe there is not deleted but on a full disk, and then last. Null: there is no second copy.
+  // What has no copy there is not deleted but on a full disk, and then last. Where bytes are too many,
+  // verified copies that are older than kFresh go before unverified ones. Null: there is no second copy.
   SecondCopy* copies = nullptr;
   Disk* disk = nullptr;  // that the numbers of what goes are noted on; null: the system's
 };
@@ -54,6 +60,8 @@ struct RetentionOptions {
 class Retention {
  public:
   static constexpr base::seconds kInterval{60};
+  // What is newer gives no room to what is older and not verified: the disk would never show it again.
+  static constexpr std::chrono::hours kFresh{24};
 
   // All must outlive it.
   Retention(store::DirectoryStore& store, const base::Clock& clock, RetentionOptions options);
@@ -72,7 +80,7 @@ class Retention {
  private:
   using HourKey = int64_t;  // hours since the epoch
   base::Status take_stock();
-  enum class Spare : uint8_t { kSparedAndUnsafe, kUnsafe, kNothing };
+  enum class Spare : uint8_t { kUnverified, kSparedAndUnsafe, kUnsafe, kNothing };
   struct Deleted {
     uint64_t objects = 0;
     uint64_t bytes = 0;
@@ -93,6 +101,7 @@ class Retention {
   store::DirectoryStore& store_;
   const base::Clock& clock_;
   RetentionOptions options_;
+  uint64_t unverified_ = 0;  // deleted in this pass
   const std::unique_ptr<Disk> system_disk_ = make_system_disk();
 
   std::mutex mutex_;

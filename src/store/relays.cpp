@@ -96,9 +96,24 @@ CatalogResult merge(std::vector<CatalogResult> of_relays) {
   }
 }
 
-base::Result<Relays::Known> Relays::relays() {
+std::optional<Relays::Known> Relays::known(bool however_old) {
   const std::lock_guard lock(mutex_);
-  if (looked_ && clock_.steady() - looked_at_ < kRefresh) return known_;
+  if (!looked_ || (!however_old && clock_.steady() - looked_at_ >= kRefresh)) return std::nullopt;
+  return known_;
+}
+
+base::Result<Relays::Known> Relays::relays() {
+  if (auto found = known(false)) return std::move(*found);
+  std::unique_lock turn(looking_, std::try_to_lock);
+  if (!turn) {
+    if (auto found = known(true)) return std::move(*found);
+    turn.lock();
+  }
+  if (auto found = known(false)) return std::move(*found);
+  return look();
+}
+
+base::Result<Relays::Known> Relays::look() {
   auto listing = store_.list("", true);
   if (!listing) return tl::unexpected(std::move(listing.error()));
   std::vector<std::string> roots;
@@ -110,6 +125,7 @@ base::Result<Relays::Known> Relays::relays() {
   std::vector<std::string> folders;
   for (const std::string& root : roots) folders.push_back(root + "rec/");
   auto recorded = store_.list_many(folders, true);
+  const std::lock_guard lock(mutex_);
   Known found;
   for (size_t i = 0; i < roots.size(); ++i) {
     if (!recorded[i]) return tl::unexpected(std::move(recorded[i].error()));

@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,7 +17,7 @@ namespace miharu::store {
 // in CatalogResult::shadowed. Thread-safe.
 class Relays final : public Footage {
  public:
-  // How long a recorder that is new may stay unknown.
+  // How long a recorder that is new may stay unknown, and as long again as the store takes to tell.
   static constexpr base::seconds kRefresh{60};
 
   // Both must outlive it.
@@ -48,6 +49,9 @@ class Relays final : public Footage {
   };
   using Known = std::map<std::string, Relay>;  // by root: "" or "r1/"
   base::Result<Known> relays();
+  // Those of the last look, if that was not long ago; or however long ago it was.
+  std::optional<Known> known(bool however_old);
+  base::Result<Known> look();
   // Those that have the camera, with their catalogs.
   base::Result<std::vector<std::pair<std::string, std::shared_ptr<Catalog>>>> of(std::string_view camera);
   using Find = base::Result<CatalogResult> (Catalog::*)(std::string_view, base::UtcTime, base::UtcTime);
@@ -56,7 +60,8 @@ class Relays final : public Footage {
 
   ObjectStore& store_;
   const base::Clock& clock_;
-  mutable std::mutex mutex_;  // guards what follows
+  std::mutex looking_;        // one thread looks; the others use what was found last, or wait for the first
+  mutable std::mutex mutex_;  // guards what follows; not held while the store is asked
   Known known_;
   bool looked_ = false;
   base::SteadyTime looked_at_{};

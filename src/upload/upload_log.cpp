@@ -22,6 +22,9 @@ constexpr int64_t kJoinedMs = 1000;
 
 constexpr size_t kPieceRows = 500;
 
+// Of what was evicted, and is in the bucket since before any attempt of ours.
+constexpr const char* kNotCompared = "never compared with the bucket";
+
 int64_t number(uint64_t value) {
   return static_cast<int64_t>(value);
 }
@@ -61,9 +64,9 @@ base::Result<std::unique_ptr<UploadLog>> UploadLog::open(const std::filesystem::
   });
 }
 
-void UploadLog::insert(const std::string& camera, const store::ObjectName& name, bool found) {
+UploadLog::Count UploadLog::insert(const std::string& camera, const store::ObjectName& name, bool found) {
   const auto key = store::object_key(camera, name);
-  if (!key) return;
+  if (!key) return {};
   SQLite::Statement insert(
       *database_,
       "INSERT INTO uploads (camera, seq, start_ms, end_ms, bytes, key, found) VALUES (?, ?, ?, ?, ?, ?, ?) "
@@ -83,18 +86,20 @@ void UploadLog::insert(const std::string& camera, const store::ObjectName& name,
     }
     each->bind(6, *key);
   }
-  if (insert.exec() == 0) {
-    update.exec();
-    return;
-  }
+  if (insert.exec() > 0) return {1, name.size_bytes()};
+  update.exec();
+  return {};
+}
+
+void UploadLog::count_pending(const std::string& camera, const Count& more) {
   Count& count = pending_[camera];
-  count.objects += 1;
-  count.bytes += name.size_bytes();
+  count.objects += more.objects;
+  count.bytes += more.bytes;
 }
 
 base::Status UploadLog::add(const std::string& camera, const store::ObjectName& name) {
   const std::lock_guard lock(mutex_);
-  return guarded(kWhat, [&] { insert(camera, name, false); });
+  return guarded(kWhat, [&] { count_pending(camera, insert(camera, name, false)); });
 }
 
 base::Result<std::vector<Pending>> UploadLog::newest(size_t count,
@@ -120,6 +125,17 @@ base::Status UploadLog::attempt(const std::string& camera, uint64_t seq) {
   return guarded(kWhat, [&] {
     SQLite::Statement update(*database_,
                              "UPDATE uploads SET attempts = attempts + 1 WHERE camera = ? AND seq = ?");
+    update.bind(1, camera);
+    update.bind(2, number(seq));
+    update.exec();
+  });
+}
+
+base::Status UploadLog::attempt_failed(const std::string& camera, uint64_t seq) {
+  const std::lock_guard lock(mutex_);
+  return guarded(kWhat, [&] {
+    SQLite::Statement update(
+        *database_, "UPDATE uploads SET attempts = max(attempts - 1, 0) WHERE camera = ? AND seq = ?");
     update.bind(1, camera);
     update.bind(2, number(seq));
     update.exec();
@@ -154,9 +170,10 @@ void UploadLog::forget(const std::string& camera, uint64_t seq, const std::strin
   const int64_t start = remove.getColumn(0).getInt64();
   const int64_t end = remove.getColumn(1).getInt64();
   const int64_t bytes = remove.getColumn(2).getInt64();
-  const bool lost = remove.getColumn(3).getInt() == kRecorded;
+  const int state = remove.getColumn(3).getInt();
+  const bool lost = state == kRecorded;
   while (remove.executeStep()) continue;
-  const std::string reason = lost ? why : "";
+  const std::string reason = lost ? why : state == kUnverified ? kNotCompared : "";
   SQLite::Statement widen(
       *database_,
       "UPDATE uploads_gone SET end_ms = ?3, bytes = bytes + ?4, objects = objects + 1 WHERE rowid = "
@@ -210,9 +227,15 @@ base::Result<uint64_t> UploadLog::reconcile(const std::string& camera,
       const std::lock_guard lock(mutex_);
       auto done = guarded(kWhat, [&] {
         SQLite::Transaction transaction(*database_);
-        for (const store::ObjectName& name : names.subspan(at, std::min(kPieceRows, names.size() - at)))
-          insert(camera, name, true);
+        Count more;
+        for (const store::ObjectName& name : names.subspan(at, std::min(kPieceRows, names.size() - at))) {
+          const Count each = insert(camera, name, true);
+          more.objects += each.objects;
+          more.bytes += each.bytes;
+        }
         transaction.commit();
+        // Only what is kept: a full disk takes all of it back.
+        count_pending(camera, more);
       });
       if (!done) return done;
     }
@@ -350,30 +373,35 @@ base::Result<std::map<std::string, CameraUploads>> UploadLog::totals() const {
   });
 }
 
-bool UploadLog::is_safe(const std::string& camera, const store::ObjectName& name) const {
+record::SecondCopy::State UploadLog::state_of(const std::string& camera,
+                                              const store::ObjectName& name) const {
   const std::lock_guard lock(mutex_);
   return guarded(kWhat,
                  [&] {
-                   SQLite::Statement select(
-                       *database_, "SELECT 1 FROM uploads WHERE camera = ? AND seq = ? AND state > 0");
+                   SQLite::Statement select(*database_,
+                                            "SELECT state FROM uploads WHERE camera = ? AND seq = ?");
                    select.bind(1, camera);
                    select.bind(2, number(name.seq));
-                   return select.executeStep();
+                   if (!select.executeStep() || select.getColumn(0).getInt() == kRecorded)
+                     return State::kNone;
+                   return select.getColumn(0).getInt() == kUploaded ? State::kVerified : State::kUnverified;
                  })
-      .value_or(false);
+      .value_or(State::kNone);
 }
 
-bool UploadLog::any_safe(const std::string& camera, base::UtcTime from, base::UtcTime to) const {
+bool UploadLog::any(const std::string& camera, base::UtcTime from, base::UtcTime to, State least) const {
   const std::lock_guard lock(mutex_);
   return guarded(kWhat,
                  [&] {
                    SQLite::Statement select(
                        *database_,
                        "SELECT 1 FROM uploads WHERE camera = ? AND start_ms >= ? AND start_ms < ? AND "
-                       "state > 0 LIMIT 1");
+                       "state BETWEEN ? AND ? LIMIT 1");
                    select.bind(1, camera);
                    select.bind(2, base::to_unix_ms(from));
                    select.bind(3, base::to_unix_ms(to));
+                   select.bind(4, kUploaded);
+                   select.bind(5, least == State::kVerified ? kUploaded : kUnverified);
                    return select.executeStep();
                  })
       .value_or(false);

@@ -26,7 +26,7 @@ struct Pending {
   std::string camera;
   uint64_t seq = 0;
   std::string key;        // in the local store, and below the relay's folder
-  uint64_t attempts = 0;  // that may have reached the store
+  uint64_t attempts = 0;  // after which it may be in the bucket
   bool found = false;  // on the disk, by reconcile(): it may be in the bucket since before the log was lost
 };
 
@@ -42,7 +42,7 @@ struct PlacedSpan {
   base::UtcTime end;
   uint64_t bytes = 0;
   Place place = Place::kLocal;
-  std::string reason;  // of what is lost
+  std::string reason;  // of what is lost; of what was evicted "" or that it was never compared
 };
 
 struct CameraUploads {
@@ -65,8 +65,10 @@ class UploadLog final : public record::SecondCopy {
   // Up to `count` of those to be uploaded, newest first, without those that `skip` names.
   base::Result<std::vector<Pending>> newest(size_t count,
                                             const std::function<bool(const Pending&)>& skip) const;
-  // Before an attempt: from now on the object in the bucket may be ours.
+  // Before the bytes of an attempt: from now on the object in the bucket may be ours.
   base::Status attempt(const std::string& camera, uint64_t seq);
+  // Of that attempt nothing is in the bucket: its bytes did not go out whole, or the store refused them.
+  base::Status attempt_failed(const std::string& camera, uint64_t seq);
   // `verified` false: something of that name was there before any attempt of ours.
   base::Status uploaded(const std::string& camera, uint64_t seq, bool verified);
   // Compares with what `walk` (called after the log was read) finds on the disk and hands over some at a
@@ -84,8 +86,9 @@ class UploadLog final : public record::SecondCopy {
                                                            base::UtcTime to) const;
   [[nodiscard]] base::Result<std::map<std::string, CameraUploads>> totals() const;
 
-  [[nodiscard]] bool is_safe(const std::string& camera, const store::ObjectName& name) const override;
-  [[nodiscard]] bool any_safe(const std::string& camera, base::UtcTime from, base::UtcTime to) const override;
+  [[nodiscard]] State state_of(const std::string& camera, const store::ObjectName& name) const override;
+  [[nodiscard]] bool any(const std::string& camera, base::UtcTime from, base::UtcTime to,
+                         State least) const override;
   void deleted(const std::string& camera, const store::ObjectName& name, const std::string& why) override;
 
  private:
@@ -94,7 +97,9 @@ class UploadLog final : public record::SecondCopy {
     uint64_t bytes = 0;
   };
   explicit UploadLog(std::unique_ptr<SQLite::Database> database);
-  void insert(const std::string& camera, const store::ObjectName& name, bool found);
+  // Gives what is new by it, which is not counted yet.
+  Count insert(const std::string& camera, const store::ObjectName& name, bool found);
+  void count_pending(const std::string& camera, const Count& more);
   void forget(const std::string& camera, uint64_t seq, const std::string& why);
 
   mutable std::mutex mutex_;

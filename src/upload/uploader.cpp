@@ -74,6 +74,7 @@ Uploader::Uploader(UploaderOptions options, const UploaderEnvironment& environme
       timer_(loop_.context()),
       clock_timer_(loop_.context()),
       missing_timer_(loop_.context()),
+      missed_timer_(loop_.context()),
       clock_backoff_(kFirstPause, options_.longest_pause, seed_of(this, 0)) {
   options_.http.pacer = &pacer_;
   options_.http.gate = &gate_;
@@ -110,6 +111,7 @@ void Uploader::stop() {
     timer_.cancel();
     clock_timer_.cancel();
     missing_timer_.cancel();
+    missed_timer_.cancel();
     slots_.clear();
   });
   loop_.stop();
@@ -165,8 +167,14 @@ void Uploader::reconcile(std::vector<std::string> cameras) {
     });
     if (!added) {
       spdlog::warn("upload: {}: {}", camera, added.error().to_string());
-    } else if (*added > 0) {
-      spdlog::info("upload: {}: {} objects on the disk are new to the upload log", camera, *added);
+      miss_in_log(camera, base::UtcTime::max());
+    } else {
+      {
+        const std::lock_guard lock(mutex_);
+        missed_.erase(camera);
+      }
+      if (*added > 0)
+        spdlog::info("upload: {}: {} objects on the disk are new to the upload log", camera, *added);
     }
   }
   for (const auto& slot : slots_) {
@@ -197,13 +205,35 @@ void Uploader::added(const std::string& camera, const store::ObjectName& name) {
   loop_.post([this, camera, name] {
     if (auto done = environment_.log.add(camera, name); !done) {
       // A full disk, as a rule.
-      missed_.insert(camera);
       tell(State::kTrouble, done.error().to_string());
-      pump_after(options_.trouble_pause);
+      miss_in_log(camera, name.start);
     }
     compare_rates(camera, name);
     pump();
   });
+}
+
+void Uploader::miss_in_log(const std::string& camera, base::UtcTime start) {
+  {
+    const std::lock_guard lock(mutex_);
+    base::UtcTime& first = missed_.emplace(camera, start).first->second;
+    first = std::min(first, start);
+  }
+  if (std::exchange(missed_waits_, true)) return;
+  missed_timer_.expires_after(options_.trouble_pause);
+  missed_timer_.async_wait([this](const boost::system::error_code& error) {
+    missed_waits_ = false;
+    if (!error) look_again();
+  });
+}
+
+void Uploader::look_again() {
+  std::vector<std::string> cameras;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [camera, start] : missed_) cameras.push_back(camera);
+  }
+  reconcile(std::move(cameras));
 }
 
 void Uploader::compare_rates(const std::string& camera, const store::ObjectName& name) {
@@ -320,6 +350,7 @@ void Uploader::pump() {
 void Uploader::begin(Slot& slot, Pending object) {
   const auto name = store::decode_name(store::file_name_of(object.key));
   slot.busy = true;
+  slot.wakes = false;
   slot.object = {object.camera, object.seq};
   under_way_.insert(slot.object);
   if (!name) return refused(slot, name.error().to_string());
@@ -344,19 +375,37 @@ void Uploader::send(Slot& slot, const Pending& object) {
   net::FileBody body{std::make_shared<const base::File>(std::move(*file)), 0, *size};
   const auto payload = s3::sha256_of(body);
   if (!payload) return refused(slot, payload.error().to_string());
-  // A log on a full disk is no reason to upload nothing: that makes room.
-  if (auto noted = environment_.log.attempt(object.camera, object.seq);
-      !noted && limiter_.pass(environment_.clock.steady()))
-    spdlog::warn("upload: {}", noted.error().to_string());
   slot.bytes = *size;
   slot.may_be_ours = object.attempts > 0;
+  slot.attempted = false;
   s3::PutOptions options;
   options.content_type = object.key.ends_with(".ts") ? "video/mp2t" : "video/mp4";
   // Where it may be there already, the store can say so before the body is sent.
   options.expect_continue = object.attempts > 0 || object.found;
-  client_of(slot).send(requests_.put(options_.relay + "/" + object.key, std::move(body), *payload, options,
-                                     environment_.clock.utc()),
+  net::HttpClientRequest request = requests_.put(options_.relay + "/" + object.key, std::move(body), *payload,
+                                                 options, environment_.clock.utc());
+  request.on_body = [this, &slot] { note_attempt(slot); };
+  client_of(slot).send(std::move(request),
                        [this, &slot](const base::Result<net::HttpReply>& reply) { answered(slot, reply); });
+}
+
+void Uploader::note_attempt(Slot& slot) {
+  if (std::exchange(slot.attempted, true)) return;
+  // A log on a full disk is no reason to upload nothing: that makes room.
+  if (auto noted = environment_.log.attempt(slot.object.first, slot.object.second);
+      !noted && limiter_.pass(environment_.clock.steady()))
+    spdlog::warn("upload: {}", noted.error().to_string());
+}
+
+// Only what may have been stored makes an object of that name ours.
+void Uploader::note_outcome(Slot& slot, const base::Result<net::HttpReply>& reply) {
+  if (!slot.attempted) return;
+  const bool whole = reply ? reply->sent_bytes == slot.bytes : slot.client->sent_all();
+  // A refusal is one; that something went wrong behind the store's door is none.
+  if (whole && (!reply || reply->status < 300 || reply->status >= 500)) return;
+  if (auto noted = environment_.log.attempt_failed(slot.object.first, slot.object.second);
+      !noted && limiter_.pass(environment_.clock.steady()))
+    spdlog::warn("upload: {}", noted.error().to_string());
 }
 
 // Deleted or renamed while it waited. Whoever of us did so tells the log; others do not.
@@ -401,6 +450,7 @@ void Uploader::answered(Slot& slot, const base::Result<net::HttpReply>& reply) {
       agreed_.reset();
     if (reply->status >= 200 && reply->status < 300) {
       if (is_stored(*reply, slot.bytes)) return done(slot, true);
+      note_outcome(slot, reply);
       tell(State::kTrouble,
            fmt::format(
                "what answers at the endpoint is no S3 server: {} to an upload, without an ETag or before "
@@ -410,7 +460,8 @@ void Uploader::answered(Slot& slot, const base::Result<net::HttpReply>& reply) {
     }
   }
   const s3::Failure failure = reply ? s3::classify(*reply) : s3::classify(reply.error());
-  if (failure.fault == s3::Fault::kExists) return done(slot, slot.may_be_ours || reply->resent);
+  if (failure.fault == s3::Fault::kExists) return done(slot, slot.may_be_ours);
+  note_outcome(slot, reply);
   {
     const std::lock_guard lock(mutex_);
     status_.failures[std::string(s3::name_of(failure.fault))] += 1;
@@ -536,12 +587,7 @@ void Uploader::compare_after(std::chrono::milliseconds time) {
 void Uploader::pump_after(std::chrono::milliseconds time) {
   timer_.expires_after(std::max(time, std::chrono::milliseconds(1)));
   timer_.async_wait([this](const boost::system::error_code& error) {
-    if (error) return;
-    if (!missed_.empty()) {
-      const std::set<std::string> cameras = std::exchange(missed_, {});
-      reconcile({cameras.begin(), cameras.end()});
-    }
-    pump();
+    if (!error) pump();
   });
 }
 
@@ -565,12 +611,23 @@ void Uploader::tell(State state, const std::string& error) {
 }
 
 UploadStatus Uploader::status() const {
+  std::map<std::string, base::UtcTime> missed;
+  {
+    // Before the log is asked: what it is told meanwhile must not be missing in both.
+    const std::lock_guard lock(mutex_);
+    missed = missed_;
+  }
   auto totals = environment_.log.totals();
   const std::lock_guard lock(mutex_);
   UploadStatus status = status_;
   if (failing_since_)
     status.failing = std::chrono::floor<std::chrono::seconds>(environment_.clock.steady() - *failing_since_);
   if (totals) status.cameras = std::move(*totals);
+  for (const auto& [camera, start] : missed) {
+    const auto of_camera = status.cameras.find(camera);
+    if (of_camera != status.cameras.end() && of_camera->second.safe_until)
+      of_camera->second.safe_until = std::min(*of_camera->second.safe_until, start);
+  }
   return status;
 }
 

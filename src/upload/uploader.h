@@ -123,7 +123,8 @@ class Uploader {
     bool crowded = false;  // pauses because too much is left alone
     ObjectId object;
     uint64_t bytes = 0;
-    bool may_be_ours = false;  // what lies in the bucket under this name
+    bool may_be_ours = false;  // what lies in the bucket under this name, of earlier attempts
+    bool attempted = false;    // bytes of it went out, and the log says so
   };
 
   // Of a camera: how often an object was not on the disk, since the disk was looked through or ever.
@@ -141,6 +142,9 @@ class Uploader {
   net::HttpClient& client_of(Slot& slot);
   void compare_rates(const std::string& camera, const store::ObjectName& name);
   void reconcile(std::vector<std::string> cameras);
+  // The log could not be told of objects of the camera from `start` on: the disk is asked for them later.
+  void miss_in_log(const std::string& camera, base::UtcTime start);
+  void look_again();
   base::Status walk(const std::string& prefix, int levels, const UploadLog::Take& take);
   void compare_clocks();
   void compared(const base::Result<net::HttpReply>& reply);
@@ -150,6 +154,8 @@ class Uploader {
   void pump();
   void begin(Slot& slot, Pending object);
   void send(Slot& slot, const Pending& object);
+  void note_attempt(Slot& slot);
+  void note_outcome(Slot& slot, const base::Result<net::HttpReply>& reply);
   void miss(Slot& slot);
   void look_for_missing();
   void answered(Slot& slot, const base::Result<net::HttpReply>& reply);
@@ -181,10 +187,11 @@ class Uploader {
   boost::asio::steady_timer timer_;        // for what is left alone
   boost::asio::steady_timer clock_timer_;  // to compare clocks again
   boost::asio::steady_timer missing_timer_;
+  boost::asio::steady_timer missed_timer_;
+  bool missed_waits_ = false;               // for missed_timer_
   std::map<std::string, Missing> missing_;  // by camera
   bool look_waits_ = false;                 // for missing_timer_
   Backoff clock_backoff_;
-  std::set<std::string> missed_;  // cameras of which the log could not be told an object
   bool comparing_ = false;
   bool compare_waits_ = false;
   std::optional<base::nanoseconds> agreed_;  // UTC minus steady clock when the clocks agreed
@@ -195,6 +202,9 @@ class Uploader {
   mutable std::mutex mutex_;
   UploadStatus status_;                            // guarded by mutex_
   std::optional<base::SteadyTime> failing_since_;  // guarded by mutex_
+  // Cameras of which the log could not be told an object: where the first of those begins, max() if nobody
+  // knows; guarded by mutex_
+  std::map<std::string, base::UtcTime> missed_;
 };
 
 }  // namespace miharu::upload

@@ -84,6 +84,14 @@ class StoreAccessTest : public testing::Test {
     EXPECT_TRUE(matches) << matches.error().text;
     return matches && *matches;
   }
+  // Of a user as the store has him now; of "" there is no user.
+  TokenClaims session_of(std::string_view name) {
+    const std::vector<StoredUser> users = read_users(store).value();
+    for (const StoredUser& user : users) {
+      if (user.name == name) return access.session_of(user);
+    }
+    return access.session_of(StoredUser{});
+  }
 
   MemoryStore store;
   test::ManualClock clock{base::from_unix_ms(1'790'000'000'000)};
@@ -116,8 +124,8 @@ TEST_F(StoreAccessTest, UsersAreCheckedBeforeTheyAreWritten) {
 TEST_F(StoreAccessTest, ASessionEndsWithItsPasswordAndWithItsUser) {
   ASSERT_TRUE(admin.add_user("alice", kPassword));
   ASSERT_TRUE(admin.add_user("bob", kPassword));
-  const TokenClaims alice = access.session_of("alice");
-  const TokenClaims bob = access.session_of("bob");
+  const TokenClaims alice = session_of("alice");
+  const TokenClaims bob = session_of("bob");
   EXPECT_EQ(alice.expires, clock.utc() + StoreAccess::kSessionLife);
   EXPECT_TRUE(access.check(alice));
   EXPECT_TRUE(access.check(bob));
@@ -126,11 +134,34 @@ TEST_F(StoreAccessTest, ASessionEndsWithItsPasswordAndWithItsUser) {
   ASSERT_TRUE(admin.remove_user("bob"));
   EXPECT_EQ(access.check(alice).error().code, Errc::kUnauthorized);
   EXPECT_EQ(access.check(bob).error().code, Errc::kUnauthorized);
-  EXPECT_TRUE(access.check(access.session_of("alice")));
+  EXPECT_TRUE(access.check(session_of("alice")));
+}
+
+// Who sets passwords has a clock of his own.
+TEST_F(StoreAccessTest, ASessionEndsWithItsPasswordWhateverTheClocksSay) {
+  for (const seconds off : {seconds(-90), seconds(90)}) {
+    test::ManualClock elsewhere{clock.utc() + off};
+    AccessAdmin other(store, elsewhere, kCheap);
+    const std::string name = off < seconds(0) ? "behind" : "ahead";
+    ASSERT_TRUE(other.add_user(name, kPassword));
+    clock.advance(StoreAccess::kRefresh);
+    elsewhere.advance(StoreAccess::kRefresh);
+    auto user = access.verify(name, kPassword);
+    ASSERT_TRUE(user && *user);
+    const TokenClaims old = access.session_of(**user);
+    EXPECT_TRUE(access.check(old)) << name;
+    elsewhere.step(-seconds(60));  // and it may be set
+    ASSERT_TRUE(other.set_password(name, "another horse"));
+    clock.advance(StoreAccess::kRefresh);
+    EXPECT_EQ(access.check(old).error().code, Errc::kUnauthorized) << name;
+    user = access.verify(name, "another horse");
+    ASSERT_TRUE(user && *user);
+    EXPECT_TRUE(access.check(access.session_of(**user))) << name;
+  }
 }
 
 TEST_F(StoreAccessTest, ARevokedTokenHoldsNoLongerThanAMinute) {
-  TokenClaims claims = access.session_of("");
+  TokenClaims claims = session_of("");
   ASSERT_TRUE(admin.add_token(claims, "test"));
   EXPECT_TRUE(access.check(claims));
   EXPECT_EQ(admin.revoke_token("another").error().code, Errc::kNotFound);
@@ -143,7 +174,7 @@ TEST_F(StoreAccessTest, ARevokedTokenHoldsNoLongerThanAMinute) {
 
 TEST_F(StoreAccessTest, TheListsAreReadOnceInAWhile) {
   ASSERT_TRUE(admin.add_user("alice", kPassword));
-  const TokenClaims session = access.session_of("alice");
+  const TokenClaims session = session_of("alice");
   EXPECT_TRUE(access.check(session));
   const int gets = store.gets;
   for (int i = 0; i < 100; ++i) EXPECT_TRUE(access.check(session));
@@ -155,7 +186,7 @@ TEST_F(StoreAccessTest, TheListsAreReadOnceInAWhile) {
 
 TEST_F(StoreAccessTest, AStoreThatIsAwayIsBelievedForAMinuteAndThenNobodyIsLetIn) {
   ASSERT_TRUE(admin.add_user("alice", kPassword));
-  const TokenClaims session = access.session_of("alice");
+  const TokenClaims session = session_of("alice");
   ASSERT_TRUE(access.check(session));
   store.broken = true;
   clock.advance(StoreAccess::kStale - seconds(1));
@@ -179,15 +210,15 @@ TEST_F(StoreAccessTest, ListsThatAreNotOursLetNobodyIn) {
   for (const char* text :
        {"", R"({"tokens":[{"claims":{},"created":0,"created_by":"a","revoked":false}]})"}) {
     store.objects["auth/tokens.json"] = text;
-    EXPECT_EQ(access.check(access.session_of("")).error().code, Errc::kMalformed) << text;
+    EXPECT_EQ(access.check(session_of("")).error().code, Errc::kMalformed) << text;
   }
 }
 
 TEST_F(StoreAccessTest, TokensThatEndedLongAgoAreForgotten) {
-  const TokenClaims old = access.session_of("");
+  const TokenClaims old = session_of("");
   ASSERT_TRUE(admin.add_token(old, "test"));
   clock.advance(std::chrono::days(60));
-  const TokenClaims fresh = access.session_of("");
+  const TokenClaims fresh = session_of("");
   ASSERT_TRUE(admin.add_token(fresh, "test"));
   const auto tokens = read_tokens(store);
   ASSERT_EQ(tokens->size(), 1U);
@@ -198,8 +229,8 @@ TEST_F(StoreAccessTest, WhatTwoAdministratorsDoAtOnceHolds) {
   VersionedStore shared;
   AccessAdmin one(shared, clock, kCheap);
   AccessAdmin other(shared, clock, kCheap);
-  const TokenClaims first = access.session_of("");
-  const TokenClaims second = access.session_of("");
+  const TokenClaims first = session_of("");
+  const TokenClaims second = session_of("");
   ASSERT_TRUE(one.add_token(first, "test"));
   shared.before_replace = [&] { ASSERT_TRUE(other.revoke_token(first.id)); };
   ASSERT_TRUE(one.add_token(second, "test"));
@@ -227,7 +258,7 @@ TEST_F(StoreAccessTest, ABucketThatIsAwayIsNotOneWithoutUsers) {
   const auto before = shared.objects;
   shared.away = true;
   EXPECT_FALSE(mine.add_user("bob", kPassword));
-  EXPECT_FALSE(mine.add_token(access.session_of(""), "test"));
+  EXPECT_FALSE(mine.add_token(session_of(""), "test"));
   EXPECT_FALSE(read_users(shared));
   EXPECT_FALSE(read_tokens(shared));
   EXPECT_EQ(shared.objects, before);
@@ -236,7 +267,7 @@ TEST_F(StoreAccessTest, ABucketThatIsAwayIsNotOneWithoutUsers) {
 TEST_F(StoreAccessTest, AnAttemptThatWasNotAnsweredIsFoundToBeDone) {
   VersionedStore shared;
   AccessAdmin mine(shared, clock, kCheap);
-  const TokenClaims claims = access.session_of("");
+  const TokenClaims claims = session_of("");
   shared.unanswered = true;
   ASSERT_TRUE(mine.add_token(claims, "test"));
   EXPECT_EQ(read_tokens(shared)->size(), 1U);

@@ -126,19 +126,22 @@ def test_prune_leaves_what_others_have_in_the_bucket(tmp_path, recorded, prefix)
         foreign = ["website/live/index.html", "website/live/front/s1/live.m3u8", "control/plans/budget.ods", "control/r9/wanted.json",
                    "shop/rec/Big Sale/photo.jpg", "shop/live/front/s1/live.m3u8", "r1/live/notes.txt", "r1/live/front/s1/holiday.mp4",
                    "r1/live/front/s1/init_new.mp4", "r1/live/front/S1/live.m3u8", "r1/live/test/1/other.bin", "control/r1/notes.txt"]
-        kept = [aged(recorded.objects("front")[0], timedelta(hours=1)), "control/r1/wanted.json"]
+        # Of r3 no recording is left.
+        kept = [aged(recorded.objects("front")[0], timedelta(hours=1)), "control/r1/wanted.json", "control/r3/wanted.json"]
         live = ["live.m3u8", "init_1fr.mp4", "1fr_2b_0.mp4", "1fr_2b_11.ts"]
         ours = [*(f"r1/live/front/s0123456789abcdef/{name}" for name in live), "r1/live/test/1795287600123/first.bin"]
+        left = [f"r3/live/yard/s0123456789abcdef/{name}" for name in live]
         for _ in range(2):
-            for key in [*foreign, *kept, *ours]:
+            for key in [*foreign, *kept, *ours, *left]:
                 put(store, key)
         before = versions(store)
         make_old(store, timedelta(hours=30))
         status, lines, errors = prune(store, "--keep", "30d")
         assert status == DONE, errors
         assert {(line["type"], line.get("relay"), line["versions"]) for line in lines} == {
-            ("live", "r1", 2 * len(ours)), ("control", "r1", 1), ("summary", None, 2 * len(ours) + 1)}
-        assert versions(store) == {key: count - (key == "control/r1/wanted.json") for key, count in before.items() if key not in ours}
+            ("live", "r1", 2 * len(ours)), ("control", "r1", 1), ("live", "r3", 2 * len(left)), ("control", "r3", 1),
+            ("summary", None, 2 * len(ours + left) + 2)}
+        assert versions(store) == {key: count - (key in kept[1:]) for key, count in before.items() if key not in ours + left}
 
 
 def test_prune_says_what_it_needs(store, recorded, folder):

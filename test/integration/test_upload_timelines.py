@@ -6,6 +6,7 @@ import json
 import pathlib
 import re
 import shutil
+import signal
 import struct
 import subprocess
 import sys
@@ -239,3 +240,20 @@ def test_nothing_is_uploaded_under_a_wrong_clock(tmp_path, tmp_path_factory):
             assert dates == sorted(dates)
             covered = sum(float(each) for each in re.findall(r"#EXTINF:([0-9.]+)", text))
             assert covered > 0.7 * (end - begin), f"{covered} s of {end - begin} are played\n{text}"
+
+
+def test_what_a_camera_that_is_gone_recorded_is_put_right_and_uploaded(tmp_path, tmp_path_factory):
+    clock = WrongClock(tmp_path)
+    with Store(tmp_path_factory.mktemp("store")) as store:
+        begin = time.time()
+        clock.set(-40 * DAY, False)
+        with relay(tmp_path, store, env=clock.env()) as server:
+            server.wait_for_objects("front", 2, 40)
+            server.config.write_text(re.sub(r"(?s)\[\[camera\]\].*", "", server.config.read_text()))
+            server.process.send_signal(signal.SIGHUP)
+            wait_until(lambda: not server.api("/cameras")["cameras"], 20, "the camera is gone")
+            here = local(server)
+            assert here and all(moment(key) < begin - 39 * DAY for key in here) and not store.keys()
+            clock.set(0, True)
+            wait_until(lambda: len(store.keys("r1/rec/front/")) == len(here), 60, "all of it comes into the bucket")
+            assert all(begin - 10 < moment(key) < time.time() for key in local(server))

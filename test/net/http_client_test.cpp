@@ -133,13 +133,47 @@ TEST_F(HttpClientTest, ARefusalBeforeConsentCostsNoBody) {
   HttpClientOptions options;
   options.continue_wait = std::chrono::seconds(60);
   connect(server, options);
+  int bodies = 0;
   auto request = put("body");
   request.expect_continue = true;
+  request.on_body = [&bodies] { ++bodies; };
   const auto refused = ask(request);
   ASSERT_TRUE(refused) << refused.error().text;
+  EXPECT_EQ(bodies, 0);
   EXPECT_EQ(refused->status, 412U);
   EXPECT_EQ(refused->sent_bytes, 0U);
   EXPECT_EQ(ask(request).value().sent_bytes, 4U);
+}
+
+TEST_F(HttpClientTest, OfABodyWithoutAnAnswerItIsKnownWhetherItWentOutWhole) {
+  Scripted server({[](Peer& peer) { peer.head(); },
+                   [](Peer& peer) {
+                     peer.head();
+                     peer.say("HTTP/1.1 100 Continue\r\n\r\n");
+                     EXPECT_EQ(peer.bytes(4), "body");
+                   }});
+  HttpClientOptions options;
+  options.continue_wait = std::chrono::seconds(60);
+  connect(server, options);
+  const auto sent_all = [this] {
+    bool all = false;
+    loop_.run_and_wait([&] { all = client_->sent_all(); });
+    return all;
+  };
+  int bodies = 0;
+  auto request = put("body");
+  request.expect_continue = true;
+  request.on_body = [&bodies] { ++bodies; };
+  EXPECT_FALSE(ask(request));
+  EXPECT_FALSE(sent_all());
+  EXPECT_EQ(bodies, 0);
+  EXPECT_FALSE(ask(request));
+  EXPECT_TRUE(sent_all());
+  EXPECT_EQ(bodies, 1);
+  const Origin nobody{false, "127.0.0.1", 1};
+  connect(nobody);
+  EXPECT_FALSE(ask(request));
+  EXPECT_FALSE(sent_all());
 }
 
 TEST_F(HttpClientTest, WithoutConsentTheBodyIsSentAfterAWhile) {

@@ -36,10 +36,10 @@ class ProvisionalTest : public ::testing::TestWithParam<store::Container> {
     }
     return run;
   }
-  void correct(uint64_t growing_run = 0) {
+  void correct() {
     for (int i = 0; i < 100; ++i) {
-      const auto more = runs_->correct_next("front", recorded_.clock.utc(),
-                                            base::utc_minus_steady(recorded_.clock), growing_run);
+      const auto more =
+          runs_->correct_next("front", recorded_.clock.utc(), base::utc_minus_steady(recorded_.clock));
       ASSERT_TRUE(more) << more.error().to_string();
       if (!*more) return;
     }
@@ -101,7 +101,7 @@ TEST_P(ProvisionalTest, ACrashAnywhereInBetweenIsMadeGood) {
     // All but the removal of the last one was done.
     for (size_t i = 0; i < 3; ++i) {
       ASSERT_TRUE(
-          runs_->correct_next("front", recorded_.clock.utc(), base::utc_minus_steady(recorded_.clock), 0));
+          runs_->correct_next("front", recorded_.clock.utc(), base::utc_minus_steady(recorded_.clock)));
     }
     SQLite::Database database((recorded_.folder.path() / "miharu.db").string(), SQLite::OPEN_READWRITE);
     SQLite::Statement back(database, "UPDATE provisional SET next_seq = ? WHERE run = ?");
@@ -129,7 +129,8 @@ TEST_P(ProvisionalTest, AClockThatWasRightAllTheTimeMovesNothing) {
   const uint64_t run = record(true);
   const auto old = recorded_.entries();
   recorded_.clock.step(base::milliseconds(30));
-  correct(run);
+  runs_->grows("front", run);
+  correct();
   EXPECT_FALSE(runs_->holds("front", run));
   EXPECT_EQ(recorded_.entries()[0]->key, old[0]->key);
 }
@@ -138,9 +139,11 @@ TEST_P(ProvisionalTest, TheRunThatStillGrowsIsLeftAlone) {
   open();
   const uint64_t run = record(true);
   recorded_.clock.step(hours(2));
-  correct(run);
+  runs_->grows("front", run);
+  correct();
   EXPECT_TRUE(runs_->holds("front", run));
-  correct(run + 1);
+  runs_->grows("front", run + 1);
+  correct();
   EXPECT_FALSE(runs_->holds("front", run));
   EXPECT_EQ(findings(), std::vector<std::string>());
 }
@@ -171,6 +174,37 @@ TEST_P(ProvisionalTest, NamesThatWereToldToOthersStand) {
     EXPECT_EQ(entries[i]->key == old[i]->key, old[i]->name.run.number == told) << entries[i]->key;
     EXPECT_EQ(std::ranges::count(moved, entries[i]->key), entries[i]->name.run.number == later ? 1 : 0);
   }
+}
+
+TEST_P(ProvisionalTest, WhatIsOfCamerasThatAreGoneIsPutRightToo) {
+  open();
+  const uint64_t run = record(true);
+  const base::UtcTime start = recorded_.clock.utc();
+  recorded_.run(seconds(20), store::RunReason::kRestart, "yard");
+  const uint64_t growing = find_numbers(*recorded_.store, "yard")->numbers.next_run - 1;
+  ASSERT_TRUE(runs_->mark("yard", growing, start, base::utc_minus_steady(recorded_.clock)));
+  runs_->grows("yard", growing);
+  const auto old = recorded_.entries();
+  recorded_.clock.step(hours(2));
+
+  net::EventLoop loop("disk");
+  loop.start();
+  const auto wait_until = [&](const std::function<bool()>& done) {
+    for (int i = 0; i < 1000 && !done(); ++i) loop.run_and_wait([] {});
+    return done();
+  };
+  correct_all_provisional(*runs_, loop, recorded_.clock);
+  EXPECT_TRUE(wait_until([&] { return !runs_->holds("front", run); }));
+  EXPECT_EQ(recorded_.entries()[0]->name.start, old[0]->name.start + hours(2));
+  EXPECT_TRUE(runs_->holds("yard", growing));
+  // Again and again, until its run is over.
+  EXPECT_TRUE(wait_until([&] {
+    correct_all_provisional(*runs_, loop, recorded_.clock);
+    runs_->grows("yard", 0);
+    return !runs_->holds("yard", growing);
+  }));
+  loop.stop();
+  EXPECT_EQ(findings(), std::vector<std::string>());
 }
 
 TEST_P(ProvisionalTest, AnotherBootCanNotBePutRight) {

@@ -145,14 +145,19 @@ TEST_F(RetentionTest, RoomOnTheDisk) {
   expect_left(0);
 }
 
-// Those of `safe` are in a bucket.
+// Those of `safe` are in a bucket, of `unverified` something of their name is.
 class Copies final : public SecondCopy {
  public:
-  explicit Copies(std::set<uint64_t> safe) : safe_(std::move(safe)) {}
-  bool is_safe(const std::string&, const store::ObjectName& name) const override {
-    return safe_.contains(name.seq);
+  explicit Copies(std::set<uint64_t> safe, std::set<uint64_t> unverified = {})
+      : safe_(std::move(safe)), unverified_(std::move(unverified)) {}
+  State state_of(const std::string&, const store::ObjectName& name) const override {
+    return safe_.contains(name.seq)         ? State::kVerified
+           : unverified_.contains(name.seq) ? State::kUnverified
+                                            : State::kNone;
   }
-  bool any_safe(const std::string&, base::UtcTime, base::UtcTime) const override { return !safe_.empty(); }
+  bool any(const std::string&, base::UtcTime, base::UtcTime, State least) const override {
+    return !safe_.empty() || (least == State::kUnverified && !unverified_.empty());
+  }
   void deleted(const std::string& camera, const store::ObjectName& name, const std::string& why) override {
     EXPECT_EQ(camera, "front");
     EXPECT_NE(why, "");
@@ -162,6 +167,7 @@ class Copies final : public SecondCopy {
 
  private:
   std::set<uint64_t> safe_;
+  std::set<uint64_t> unverified_;
   std::vector<uint64_t> deleted_;
 };
 
@@ -190,6 +196,55 @@ TEST_F(RetentionTest, AFullDiskLosesWhatIsSafeFirst) {
   std::vector<uint64_t> order{all_[8]->name.seq, all_[9]->name.seq};
   for (size_t i = 0; i < 8; ++i) order.push_back(all_[i]->name.seq);
   EXPECT_EQ(copies.deleted_seqs(), order);
+}
+
+TEST_F(RetentionTest, RoomIsMadeOfVerifiedCopiesFirst) {
+  const auto seqs = [this](std::initializer_list<size_t> objects) {
+    std::vector<uint64_t> all;
+    for (const size_t i : objects) all.push_back(all_[i]->name.seq);
+    return all;
+  };
+  const auto copies = [&](std::initializer_list<size_t> verified, std::initializer_list<size_t> unverified) {
+    const auto first = seqs(verified);
+    const auto second = seqs(unverified);
+    return Copies({first.begin(), first.end()}, {second.begin(), second.end()});
+  };
+  recorded_.clock.advance(hours(30));
+  RetentionOptions options;
+  options.all.bytes = bytes_of_newest(10) - 1;
+  Copies by_bytes = copies({2, 3, 7, 8, 9}, {0, 1, 4});
+  options.copies = &by_bytes;
+  EXPECT_EQ(pass(options), 1U);
+  EXPECT_EQ(by_bytes.deleted_seqs(), seqs({2}));
+  options = {};
+  Copies full = copies({3, 8, 9}, {0, 4});
+  options.copies = &full;
+  options.free_bytes = UINT64_MAX;
+  EXPECT_EQ(pass(options, true), 9U);
+  EXPECT_EQ(full.deleted_seqs(), seqs({3, 8, 9, 0, 4, 1, 5, 6, 7}));
+}
+
+// After a lost upload log everything old is unverified: the disk must not come down to that.
+TEST_F(RetentionTest, WhatIsNotVerifiedTakesNoRoomFromTheNewestDay) {
+  recorded_.clock.advance(Retention::kFresh - hours(3));  // the first two hours are older than a day
+  RetentionOptions options;
+  options.free_bytes = UINT64_MAX;
+  Copies copies({all_[3]->name.seq, all_[4]->name.seq, all_[9]->name.seq},
+                {all_[0]->name.seq, all_[6]->name.seq});
+  options.copies = &copies;
+  EXPECT_EQ(pass(options), 5U);
+  std::vector<uint64_t> order;
+  for (const size_t i : {3U, 0U, 4U, 6U, 9U}) order.push_back(all_[i]->name.seq);
+  EXPECT_EQ(copies.deleted_seqs(), order);
+}
+
+TEST_F(RetentionTest, WhatHasPassedItsAgeGoesUnverifiedToo) {
+  Copies copies({all_[1]->name.seq}, {all_[0]->name.seq, all_[9]->name.seq});
+  RetentionOptions options;
+  options.copies = &copies;
+  options.all.age = hours(3);
+  EXPECT_EQ(pass(options), 2U);
+  EXPECT_EQ(copies.deleted_seqs(), (std::vector{all_[0]->name.seq, all_[1]->name.seq}));
 }
 
 TEST_F(RetentionTest, BooksAreKeptOfWhatIsAdded) {

@@ -1,6 +1,9 @@
 #include "store/relays.h"
 
+#include <functional>
+#include <future>
 #include <map>
+#include <utility>
 
 #include <gtest/gtest.h>
 
@@ -24,6 +27,7 @@ class MemoryStore final : public ObjectStore {
   base::Result<Listing> list(std::string_view prefix, bool one_level) override {
     if (broken) return base::fail(base::Errc::kRefused, "the store is away");
     asked.emplace_back(prefix);
+    if (const auto call = std::exchange(on_list, {})) call();
     return test::list_keys(keys, prefix, one_level);
   }
   base::Result<base::ByteVector> get(std::string_view, uint64_t, uint64_t) override {
@@ -42,6 +46,7 @@ class MemoryStore final : public ObjectStore {
   bool bucket = false;
   bool broken = false;
   std::vector<std::string> asked;  // prefixes that were listed
+  std::function<void()> on_list;   // once
 };
 
 class RelaysTest : public testing::Test {
@@ -226,6 +231,26 @@ TEST_F(RelaysTest, OfACameraThatWasAwayTheNewestIsFoundWithinAMinute) {
   const auto found = relays.newest("a");
   ASSERT_TRUE(found && *found);
   EXPECT_EQ((*found)->name.start, kHour + hours(1));
+}
+
+TEST_F(RelaysTest, AListingThatTakesLongHoldsUpNobodyElse) {
+  store.add("r1/", "a", make_object(kHour, 100, 8));
+  ASSERT_EQ(*relays.cameras(), std::vector<std::string>{"a"});
+  clock.advance(Relays::kRefresh);
+  store.add("r2/", "b", make_object(kHour, 100, 8));
+  std::promise<void> listing;
+  std::promise<void> answer;
+  store.on_list = [&] {
+    listing.set_value();
+    answer.get_future().wait();
+  };
+  auto first = std::async(std::launch::async, [&] { return relays.cameras(); });
+  listing.get_future().wait();
+  auto other = std::async(std::launch::async, [&] { return relays.cameras(); });
+  EXPECT_EQ(other.wait_for(std::chrono::seconds(20)), std::future_status::ready);
+  answer.set_value();
+  EXPECT_EQ(*other.get(), std::vector<std::string>{"a"}) << "as it was a minute ago";
+  EXPECT_EQ(*first.get(), (std::vector<std::string>{"a", "b"}));
 }
 
 TEST_F(RelaysTest, AStoreThatIsAwayIsAnError) {

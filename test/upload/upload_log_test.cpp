@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <SQLiteCpp/SQLiteCpp.h>
+
 #include "support/temp_dir.h"
 #include "upload/backoff.h"
 
@@ -11,6 +13,7 @@ namespace {
 
 using std::chrono::seconds;
 using testing::ElementsAre;
+using Copy = record::SecondCopy::State;
 
 const base::UtcTime kStart = base::from_unix_ms(1'795'000'000'000);
 
@@ -78,9 +81,9 @@ TEST_F(UploadLogTest, AttemptsAndStatesAreKeptOverAStart) {
   // What is told twice counts once.
   add("a", {0, 1});
   EXPECT_EQ(totals("a").pending_objects, 1U);
-  EXPECT_FALSE(log_->is_safe("a", object(0)));
-  EXPECT_TRUE(log_->is_safe("a", object(1)));
-  EXPECT_FALSE(log_->is_safe("b", object(1)));
+  EXPECT_EQ(log_->state_of("a", object(0)), Copy::kNone);
+  EXPECT_EQ(log_->state_of("a", object(1)), Copy::kVerified);
+  EXPECT_EQ(log_->state_of("b", object(1)), Copy::kNone);
 }
 
 TEST_F(UploadLogTest, SafeIsWhatHasNothingWaitingBefore) {
@@ -156,6 +159,20 @@ TEST_F(UploadLogTest, TheDiskIsAskedForWhatTheLogDoesNotKnow) {
   EXPECT_THAT(newest(9), ElementsAre(9, 3, 2));
 }
 
+TEST_F(UploadLogTest, WhatTheDatabaseDidNotTakeIsNotCounted) {
+  SQLite::Database database((directory_.path() / "miharu.db").string(), SQLite::OPEN_READWRITE);
+  database.exec(
+      "CREATE TRIGGER full BEFORE INSERT ON uploads WHEN NEW.seq = 101 BEGIN SELECT RAISE(ABORT, 'full'); "
+      "END");
+  const auto walk = [](const UploadLog::Take& take) { return take(std::vector{object(0), object(1)}); };
+  EXPECT_FALSE(log_->reconcile("a", walk));
+  EXPECT_EQ(totals("a").pending_objects, 0U);
+  database.exec("DROP TRIGGER full");
+  EXPECT_EQ(log_->reconcile("a", walk).value(), 2U);
+  EXPECT_EQ(totals("a").pending_objects, 2U);
+  EXPECT_EQ(totals("a").pending_bytes, 2'020U);
+}
+
 TEST_F(UploadLogTest, WhatIsMovedWhileTheDiskIsReadIsNotLost) {
   add("a", {0, 1});
   int walks = 0;
@@ -171,12 +188,47 @@ TEST_F(UploadLogTest, WhatIsMovedWhileTheDiskIsReadIsNotLost) {
 }
 
 TEST_F(UploadLogTest, HoursWithNothingSafeAreKnown) {
-  add("a", {0});
-  EXPECT_FALSE(log_->any_safe("a", kStart, kStart + seconds(1)));
+  const auto any = [this](const char* camera, int from, int to, Copy least = Copy::kUnverified) {
+    return log_->any(camera, kStart + seconds(from), kStart + seconds(to), least);
+  };
+  add("a", {0, 1});
+  EXPECT_FALSE(any("a", 0, 20));
   ASSERT_TRUE(log_->uploaded("a", 100, true));
-  EXPECT_TRUE(log_->any_safe("a", kStart, kStart + seconds(1)));
-  EXPECT_FALSE(log_->any_safe("a", kStart + seconds(1), kStart + seconds(100)));
-  EXPECT_FALSE(log_->any_safe("b", kStart, kStart + seconds(1)));
+  EXPECT_TRUE(any("a", 0, 1));
+  EXPECT_FALSE(any("a", 1, 100));
+  EXPECT_FALSE(any("b", 0, 1));
+  ASSERT_TRUE(log_->uploaded("a", 101, false));
+  EXPECT_TRUE(any("a", 1, 100));
+  EXPECT_FALSE(any("a", 1, 100, Copy::kVerified));
+  EXPECT_TRUE(any("a", 0, 100, Copy::kVerified));
+}
+
+TEST_F(UploadLogTest, WhatWasNeverComparedIsNotSaidToBe) {
+  add("a", {0, 1, 2});
+  for (const uint64_t n : {0, 1, 2}) ASSERT_TRUE(log_->uploaded("a", 100 + n, n == 0));
+  EXPECT_EQ(log_->state_of("a", object(1)), Copy::kUnverified);
+  for (const uint64_t n : {0, 1}) log_->deleted("a", object(n), "the disk was full");
+  const auto spans = log_->find("a", kStart, kStart + seconds(30)).value();
+  ASSERT_EQ(spans.size(), 3U);
+  EXPECT_EQ(spans[0].place, Place::kEvicted);
+  EXPECT_EQ(spans[0].reason, "");
+  EXPECT_EQ(spans[1].place, Place::kEvicted);
+  EXPECT_EQ(spans[1].reason, "never compared with the bucket");
+  EXPECT_EQ(spans[2].place, Place::kUploaded);
+}
+
+TEST_F(UploadLogTest, AnAttemptThatFailedIsNone) {
+  add("a", {0});
+  const auto attempts = [this] {
+    return log_->newest(1, [](const Pending&) { return false; }).value().at(0).attempts;
+  };
+  ASSERT_TRUE(log_->attempt("a", 100));
+  ASSERT_TRUE(log_->attempt("a", 100));
+  ASSERT_TRUE(log_->attempt_failed("a", 100));
+  EXPECT_EQ(attempts(), 1U);
+  ASSERT_TRUE(log_->attempt_failed("a", 100));
+  ASSERT_TRUE(log_->attempt_failed("a", 100));
+  EXPECT_EQ(attempts(), 0U);
 }
 
 TEST(Backoff, IsAnythingUpToABoundThatDoubles) {

@@ -8,6 +8,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <SQLiteCpp/SQLiteCpp.h>
+
 #include "net/http_server.h"
 #include "support/recording.h"
 #include "support/scripted_server.h"
@@ -16,6 +18,7 @@ namespace miharu::upload {
 namespace {
 
 using State = UploadStatus::State;
+using Copy = record::SecondCopy::State;
 using testing::HasSubstr;
 
 // The machine's clock, set wrong by as much as a test says. Thread-safe.
@@ -36,7 +39,7 @@ class FakeStore {
     bool expects = false;
   };
   // Nothing: the PUT is served. 0: served, but the connection ends without an answer (as far as a handler can
-  // do that).
+  // do that). 1: never answered.
   using Refuse = std::function<std::optional<unsigned>(size_t number, const std::string& key)>;
 
   explicit FakeStore(Refuse refuse = [](size_t, const std::string&) { return std::nullopt; })
@@ -48,7 +51,9 @@ class FakeStore {
     server_ = std::make_unique<net::HttpServer>(
         loop_, options,
         [this](const net::HttpRequest& request, const std::shared_ptr<net::HttpExchange>& exchange) {
-          exchange->respond(answer(request));
+          net::HttpResponse response = answer(request);
+          if (response.status == 1) return unanswered_.push_back(exchange);
+          exchange->respond(std::move(response));
         });
     EXPECT_TRUE(server_->start());
   }
@@ -108,6 +113,7 @@ class FakeStore {
   Refuse refuse_;
   std::map<std::string, std::string> objects_;
   std::vector<Put> puts_;
+  std::vector<std::shared_ptr<net::HttpExchange>> unanswered_;  // on the loop's thread
   net::EventLoop loop_{"fake-store"};
   std::unique_ptr<net::HttpServer> server_;
 };
@@ -161,6 +167,10 @@ class UploaderTest : public testing::Test {
       std::this_thread::sleep_for(std::chrono::milliseconds(10));
     EXPECT_EQ(name_of(uploader_->status().state), name_of(state));
     return uploader_->status();
+  }
+  Copy copy(size_t object) {
+    uploader_.reset();
+    return log_->state_of("front", recorded_.entries()[object]->name);
   }
   void expect_all(FakeStore& server, const std::string& camera = "front") {
     const auto objects = server.objects();
@@ -240,6 +250,49 @@ TEST_F(UploaderTest, WhatArrivedWithoutAnAnswerIsOurs) {
   EXPECT_EQ(server.puts().size(), 6U);
   expect_all(server);
   for (const auto& put : server.puts()) EXPECT_TRUE(put.expects);
+  EXPECT_EQ(copy(0), Copy::kVerified);
+}
+
+TEST_F(UploaderTest, WhatWasRefusedBeforeIsNotOurs) {
+  record(1);
+  // Somebody else puts something of that name after the first attempt.
+  FakeStore server(
+      [](size_t number, const std::string&) { return std::optional<unsigned>(number == 0 ? 403 : 412); });
+  start(server);
+  drained();
+  EXPECT_EQ(copy(0), Copy::kUnverified);
+}
+
+TEST_F(UploaderTest, AnAttemptWithoutABodyDoesNotMakeItOurs) {
+  record(1);
+  const auto told = [](test::Peer& peer) {
+    peer.head();
+    peer.say("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
+  };
+  int puts = 0;
+  const auto put = [&puts](test::Peer& peer) { puts += peer.head().starts_with("PUT "); };
+  test::Scripted server({[&](test::Peer& peer) {
+                           told(peer);  // the clock is compared
+                           put(peer);   // and sent again by the client itself
+                         },
+                         put, put,
+                         [&](test::Peer& peer) {
+                           put(peer);
+                           peer.say("HTTP/1.1 412 Precondition Failed\r\nContent-Length: 0\r\n\r\n");
+                         }});
+  UploaderOptions options;
+  options.bucket =
+      s3::make_bucket("s3://footage/home", "http://127.0.0.1:" + std::to_string(server.port()), "").value();
+  options.credentials = {"key", base::Secret("secret"), ""};
+  options.relay = "r1";
+  options.connections = 1;
+  options.longest_pause = std::chrono::milliseconds(20);
+  options.http.continue_wait = std::chrono::seconds(60);
+  clock_.vouched = true;  // this store tells no time
+  start(std::move(options));
+  drained();
+  EXPECT_EQ(copy(0), Copy::kUnverified);
+  EXPECT_EQ(puts, 4);
 }
 
 TEST_F(UploaderTest, AnObjectWithoutAnAnswerWaitsWhileOthersGoOn) {
@@ -500,6 +553,66 @@ TEST_F(UploaderTest, ABandwidthBelowTheCamerasIsTold) {
   for (int i = 0; i < 3000 && !uploader_->status().warning.empty(); ++i)
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   EXPECT_EQ(uploader_->status().warning, "");
+}
+
+TEST_F(UploaderTest, OnlyWhoWaitsForTheLinkIsWokenByItsReturn) {
+  record(1);
+  std::atomic<bool> holds{false};
+  std::atomic<int> begun{0};
+  accept_ = [&](const std::string&, uint64_t, const std::function<void(bool)>& done) {
+    ++begun;
+    if (!holds) done(true);
+  };
+  // One connection hears nothing at first, and then that it may not.
+  FakeStore server([](size_t number, const std::string&) {
+    return number == 0   ? std::optional<unsigned>(1)
+           : number == 1 ? std::optional<unsigned>(403)
+                         : std::nullopt;
+  });
+  UploaderOptions options = options_for(server);
+  options.http.stall = std::chrono::milliseconds(200);
+  options.trouble_pause = std::chrono::hours(1);
+  start(std::move(options));
+  wait_for(State::kTrouble);
+  // The other one gets through.
+  record(1);
+  uploader_->added("front", recorded_.entries()[1]->name);
+  drained();
+  holds = true;
+  begun = 0;
+  record(1);
+  record(1);
+  for (const size_t each : {2U, 3U}) uploader_->added("front", recorded_.entries()[each]->name);
+  uploader_->line().loop.run_and_wait([] {});
+  EXPECT_EQ(begun, 1) << "of two connections one has reason to wait for an hour";
+}
+
+TEST_F(UploaderTest, NothingIsSafeBehindWhatTheLogCouldNotBeTold) {
+  record(1);
+  const std::string bad = recorded_.entries()[0]->key;
+  FakeStore server([&](size_t, const std::string& key) {
+    return key == bad ? std::optional<unsigned>(400) : std::nullopt;
+  });
+  UploaderOptions options = options_for(server);
+  options.object_pause = std::chrono::hours(1);  // one that is left alone holds up nothing of this
+  start(std::move(options));
+  wait_for(State::kTrouble);
+  record(1);
+  record(1);
+  const auto entries = recorded_.entries();
+  SQLite::Database database((recorded_.folder.path() / "miharu.db").string(), SQLite::OPEN_READWRITE);
+  database.exec("CREATE TRIGGER full BEFORE INSERT ON uploads WHEN NEW.seq = " +
+                std::to_string(entries[1]->name.seq) + " BEGIN SELECT RAISE(ABORT, 'the disk is full'); END");
+  for (const size_t each : {1U, 2U}) uploader_->added("front", entries[each]->name);
+  ASSERT_TRUE(server.wait_for(1));
+  ASSERT_TRUE(log_->erase("front", entries[0]->name.start, entries[0]->name.end()));
+  for (int i = 0; i < 3000 && uploader_->status().cameras["front"].pending_objects > 0; ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  EXPECT_EQ(uploader_->status().cameras["front"].safe_until, entries[1]->name.start);
+  ASSERT_TRUE(recorded_.store->remove(entries[0]->key));
+  database.exec("DROP TRIGGER full");
+  ASSERT_TRUE(server.wait_for(2));
+  EXPECT_EQ(drained().cameras.at("front").safe_until, entries[2]->name.end());
 }
 
 TEST_F(UploaderTest, StopsInTheMiddleAndGoesOnAfterTheNextStart) {

@@ -204,7 +204,7 @@ base::Status AccessAdmin::set_password(std::string_view name, std::string_view p
     if (user == users.end()) return no_user(name);
     if (auto ok = hash_once(password, hash); !ok) return tl::unexpected(ok.error());
     user->hash = hash;
-    user->changed = clock_.utc();
+    user->changed = std::max(clock_.utc(), user->changed + base::milliseconds(1));
     return true;
   });
 }

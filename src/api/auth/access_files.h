@@ -21,7 +21,8 @@ struct StoredUser {
   std::string hash;  // Argon2id
   std::string role;
   base::UtcTime created;
-  base::UtcTime changed;  // of the password: sessions from before have ended
+  // Of the password, later each time whatever the clocks say: sessions of one before have ended.
+  base::UtcTime changed;
 };
 
 inline constexpr std::string_view kUsersKey = "auth/users.json";

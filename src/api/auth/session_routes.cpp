@@ -65,15 +65,22 @@ void sign_in(Auth& auth, RequestContext context, const Exchange& exchange) {
 
   run_and_respond(auth, exchange,
                   [&auth, request = std::move(context.request), remote, user = *user, password = *password] {
-                    const auto matches = auth.users() != nullptr
-                                             ? auth.users()->verify(user, password)
-                                             : auth.store_access()->verify(user, password);
+                    std::optional<StoredUser> of_store;
+                    base::Result<bool> matches = false;
+                    if (auth.users() != nullptr) {
+                      matches = auth.users()->verify(user, password);
+                    } else {
+                      auto verified = auth.store_access()->verify(user, password);
+                      if (!verified) return problem_of(verified.error());
+                      of_store = std::move(*verified);
+                      matches = of_store.has_value();
+                    }
                     if (!matches) return problem_of(matches.error());
                     if (!*matches) return problem_of({Errc::kUnauthorized, "User or password is wrong.", -1});
                     auth.failures_of_remote.succeeded(remote);
                     auth.failures_of_user.succeeded(user);
-                    if (auth.users() == nullptr) {
-                      const std::string session = auth.key().sign(auth.store_access()->session_of(user));
+                    if (of_store) {
+                      const std::string session = auth.key().sign(auth.store_access()->session_of(*of_store));
                       return with_cookie(session_cookie(request, session, StoreAccess::kSessionLife));
                     }
                     const auto id = auth.users()->open_session(user);

@@ -55,12 +55,14 @@ base::Result<StoreAccess::ListsPtr> StoreAccess::read() {
   return lists;
 }
 
-base::Result<bool> StoreAccess::verify(std::string_view name, std::string_view password) {
+base::Result<std::optional<StoredUser>> StoreAccess::verify(std::string_view name,
+                                                            std::string_view password) {
   const auto known = lists();
   if (!known) return tl::unexpected(known.error());
   const auto user = std::ranges::find((*known)->users, name, &StoredUser::name);
   const bool found = user != (*known)->users.end();
-  return verify_password(found ? user->hash : decoy_hash_, password) && found;
+  const bool matches = verify_password(found ? user->hash : decoy_hash_, password);
+  return matches && found ? std::optional(*user) : std::nullopt;
 }
 
 base::Status StoreAccess::check(const TokenClaims& claims) {
@@ -69,7 +71,7 @@ base::Status StoreAccess::check(const TokenClaims& claims) {
   if ((*known)->revoked.contains(claims.id)) return fail(Errc::kUnauthorized, "The token was revoked.");
   if (claims.user.empty()) return {};
   const auto user = std::ranges::find((*known)->users, claims.user, &StoredUser::name);
-  if (user == (*known)->users.end() || claims.issued < user->changed)
+  if (user == (*known)->users.end() || claims.password_set < user->changed)
     return fail(Errc::kUnauthorized, "The session has ended.");
   return {};
 }
@@ -80,15 +82,15 @@ base::Result<bool> StoreAccess::has_users() {
   return !(*known)->users.empty();
 }
 
-TokenClaims StoreAccess::session_of(std::string_view user) const {
+TokenClaims StoreAccess::session_of(const StoredUser& user) const {
   TokenClaims claims;
   claims.id = new_token_id();
   claims.cameras = {"*"};
   claims.rights = kAllRights;
-  claims.user = user;
-  // Signed times are milliseconds, and a password that was changed within this one must not end it.
-  claims.issued = std::chrono::ceil<base::milliseconds>(clock_.utc());
-  claims.expires = claims.issued + kSessionLife;
+  claims.user = user.name;
+  // Not a time of this machine's clock: passwords are set on another one.
+  claims.password_set = user.changed;
+  claims.expires = clock_.utc() + kSessionLife;
   return claims;
 }
 

@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_set>
@@ -24,14 +25,14 @@ class StoreAccess {
   // All must outlive it.
   StoreAccess(store::ObjectStore& store, const base::Clock& clock, PasswordCost cost = {});
 
-  // Takes as long for a name that does not exist.
-  base::Result<bool> verify(std::string_view name, std::string_view password);
+  // The user, if that is his password. Takes as long for a name that does not exist.
+  base::Result<std::optional<StoredUser>> verify(std::string_view name, std::string_view password);
   // Of claims whose signature is good: kUnauthorized says why they do not hold any more.
   base::Status check(const TokenClaims& claims);
   // Whether there is anybody who could sign in.
   base::Result<bool> has_users();
-  // The claims of a session that begins now.
-  [[nodiscard]] TokenClaims session_of(std::string_view user) const;
+  // The claims of a session that begins now, of a user as verify() gave him.
+  [[nodiscard]] TokenClaims session_of(const StoredUser& user) const;
 
  private:
   struct Lists {

@@ -53,7 +53,7 @@ std::string to_json(const TokenClaims& claims) {
   object["expires"] = base::to_unix_ms(claims.expires);
   if (!claims.user.empty()) {
     object["user"] = claims.user;
-    object["issued"] = base::to_unix_ms(claims.issued);
+    object["password_set"] = base::to_unix_ms(claims.password_set);
   }
   return json::serialize(object);
 }
@@ -92,10 +92,10 @@ base::Result<TokenClaims> claims_from_json(std::string_view text) {
     claims.interval = Interval{*from, *to};
   }
   if (const json::value* user = object.if_contains("user")) {
-    const auto issued = time_in(object, "issued");
-    if (!user->is_string() || user->get_string().empty() || !issued) return malformed();
+    const auto password_set = time_in(object, "password_set");
+    if (!user->is_string() || user->get_string().empty() || !password_set) return malformed();
     claims.user = std::string(user->get_string());
-    claims.issued = *issued;
+    claims.password_set = *password_set;
   }
   return claims;
 }

@@ -24,9 +24,10 @@ struct TokenClaims {
   Rights rights = 0;
   std::optional<Interval> interval;
   base::UtcTime expires;
-  // Of a session: who signed in, and when. Empty and 1970 for what was handed out.
+  // Of a session: who signed in, and which of his passwords that was: when it was set, by the clock of who
+  // set it. Empty and 1970 for what was handed out.
   std::string user{};
-  base::UtcTime issued{};
+  base::UtcTime password_set{};
 };
 
 // Immutable, thread-safe.
