@@ -56,6 +56,7 @@ class Relay final : public api::CameraList {
   base::Result<upload::UploaderOptions> upload_options(const Config::Cloud& cloud) const;
   base::Status start_live();
   base::Result<std::unique_ptr<Camera>> make_camera(const CameraConfig& config);
+  bool keep_latest_of_sub(const std::string& camera, bool wanted);  // any thread
 
   Config config_;
   std::filesystem::path data_;
@@ -68,6 +69,7 @@ class Relay final : public api::CameraList {
   std::unique_ptr<record::ProvisionalRuns> provisional_;
   record::WaitingBytes waiting_;
   std::unique_ptr<record::RecordingIndex> index_;
+  std::unique_ptr<record::RecordingIndex> latest_of_subs_;
   std::unique_ptr<store::Catalog> catalog_;
   std::unique_ptr<record::Retention> retention_;
   std::unique_ptr<upload::UploadLog> uploads_;  // null without [cloud], as the uploader
