@@ -117,7 +117,8 @@ void LiveSession::choose_source() {
     if (source_ == Source::kSub) sub_from_ = now + kSubRest;
     if (comes && now >= sub_from_) return change_to(Source::kSub);
   }
-  if (source_ == Source::kMain || now < main_from_ || !is_live(shared_.recordings, kStale)) return;
+  const bool waits = source_ == Source::kNone && now < main_from_;
+  if (source_ == Source::kMain || waits || !is_live(shared_.recordings, kStale)) return;
   if (keeps_sub_ && shared_.limiter.pass(now))
     spdlog::warn("live through the bucket: {}: the smaller stream does not come, the main one is sent",
                  camera_);
