@@ -94,7 +94,8 @@ TEST_F(MemoryRecordingTest, BeginsWithTheNextKeyFrame) {
     ASSERT_TRUE(place);
     for (const PartEntry& part : chunk.parts) {
       ASSERT_TRUE(place->file->read_at(part.offset + 4, head));
-      EXPECT_TRUE(base::as_text(head).starts_with("free")) << "the checksum of a fragment";
+      EXPECT_TRUE(base::as_text(head).starts_with(&part == &chunk.parts.front() ? "styp" : "free"))
+          << base::as_text(head);
     }
     EXPECT_EQ(place->length, chunk.chunk.size_bytes);
   }
