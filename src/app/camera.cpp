@@ -90,7 +90,9 @@ void Camera::start() {
 
 bool Camera::keep_latest_of_sub(bool wanted) {
   if (!sub_ || !config_.record) return false;
-  thread_.loop.post([sub = sub_, wanted] { sub->keep_latest(wanted); });
+  thread_.loop.post([weak = std::weak_ptr(sub_), wanted] {
+    if (const auto sub = weak.lock()) sub->keep_latest(wanted);
+  });
   return true;
 }
 

@@ -59,6 +59,7 @@ LivePublisher::LivePublisher(LiveOptions options, const LiveEnvironment& environ
                 const std::lock_guard lock(mutex_);
                 count(status_.totals);
               },
+              {},
               {}},
       timer_(environment.loop.context()),
       share_timer_(environment.loop.context()) {

@@ -55,7 +55,8 @@ LiveSession::LiveSession(LiveShared& shared, std::string camera, std::string id)
       pause_(shared.loop.context()),
       backoff_(kFirstPause, kLongestPause, static_cast<uint32_t>(std::hash<std::string>{}(id_))),
       keeps_sub_(shared.subs != nullptr && shared.keep_sub(camera_, true)),
-      main_from_(shared.clock.steady() + (keeps_sub_ ? kSubPatience : base::seconds(0))) {
+      main_from_(shared.clock.steady() +
+                 (keeps_sub_ && !shared.sub_missing.contains(camera_) ? kSubPatience : base::seconds(0))) {
   look();
   if (source_ != Source::kNone || is_live(shared_.recordings, kStale)) return;
   // An empty list: we are at it, and the camera sends nothing.
@@ -115,13 +116,19 @@ void LiveSession::choose_source() {
     const bool comes = is_live(*shared_.subs, kSubStale);
     if (source_ == Source::kSub && comes) return;
     if (source_ == Source::kSub) sub_from_ = now + kSubRest;
-    if (comes && now >= sub_from_) return change_to(Source::kSub);
+    if (comes && now >= sub_from_) {
+      shared_.sub_missing.erase(camera_);
+      return change_to(Source::kSub);
+    }
   }
   const bool waits = source_ == Source::kNone && now < main_from_;
   if (source_ == Source::kMain || waits || !is_live(shared_.recordings, kStale)) return;
-  if (keeps_sub_ && shared_.limiter.pass(now))
-    spdlog::warn("live through the bucket: {}: the smaller stream does not come, the main one is sent",
-                 camera_);
+  if (keeps_sub_) {
+    shared_.sub_missing.insert(camera_);
+    if (shared_.limiter.pass(now))
+      spdlog::warn("live through the bucket: {}: the smaller stream does not come, the main one is sent",
+                   camera_);
+  }
   change_to(Source::kMain);
 }
 

@@ -52,6 +52,8 @@ struct LiveShared {
   std::function<void(base::nanoseconds took)> on_failure;
   std::function<void(const std::function<void(LiveTotals&)>&)> count;
   base::LogLimiter limiter;
+  std::set<std::string>
+      sub_missing;  // cameras whose smaller stream was waited for in vain, or died, the last time
 };
 
 // Lives on the loop's thread. Puts one piece at a time, and beside it the initialization part or the
@@ -62,8 +64,9 @@ class LiveSession {
   static constexpr base::seconds kMostBehind{5};
   // A recording that ends earlier than this is not shown as live.
   static constexpr base::seconds kStale{10};
-  // So long the smaller stream is waited for at the start; the main one is sent until it comes.
-  static constexpr base::seconds kSubPatience{3};
+  // So long the smaller stream is waited for at the start, unless that was in vain the last time; the main
+  // one is sent until it comes.
+  static constexpr base::milliseconds kSubPatience{2'500};
   // A smaller stream without pictures for so long has died: the main one is sent.
   static constexpr base::seconds kSubStale{4};
   // And for at least so long, for each change is seen.

@@ -592,6 +592,21 @@ TEST_F(LivePublisherTest, ASmallerStreamThatDoesNotComeIsReplacedUntilItDoes) {
   EXPECT_EQ(publisher_->status().sessions, 1U);
 }
 
+TEST_F(LivePublisherTest, ASmallerStreamThatDidNotComeIsNotWaitedForAgain) {
+  begin();
+  start_with_sub();
+  record_both(base::seconds(3), false);
+  store_.wish({{"front", "s1", from_now(base::seconds(60))}});
+  ASSERT_TRUE(wait_until_kept());
+  clock_.steady_ms += std::chrono::milliseconds(LiveSession::kSubPatience).count();
+  record_both(base::seconds(1), false);
+  ASSERT_TRUE(wait_for_course("main "));
+  store_.wish({{"front", "s2", from_now(base::seconds(60))}});
+  ASSERT_TRUE(store_.wait_for("r1/live/front/s2/live.m3u8", "EXTINF"));
+  EXPECT_THAT(store_.get("r1/live/front/s2/live.m3u8"), HasSubstr("init_1r.mp4"));
+  EXPECT_TRUE(sub_.kept);
+}
+
 TEST_F(LivePublisherTest, ASmallerStreamThatDiesIsReplacedForAWhile) {
   begin();
   start_with_sub();
