@@ -42,7 +42,8 @@ base::Result<stream::SourceFactory> make_source_factory(const CameraConfig& conf
 
 base::Result<std::unique_ptr<Camera>> Camera::make(const CameraConfig& config, const Config::Record& record,
                                                    MediaThread& thread,
-                                                   const record::RecorderEnvironment& environment) {
+                                                   const record::RecorderEnvironment& environment,
+                                                   record::RecordingIndex& latest_of_sub) {
   auto factory = make_source_factory(config, config.url, thread, environment.clock);
   if (!factory) return tl::unexpected(factory.error());
   std::unique_ptr<Camera> camera(new Camera(config, thread));
@@ -56,7 +57,8 @@ base::Result<std::unique_ptr<Camera>> Camera::make(const CameraConfig& config, c
   if (!config.sub_url.empty()) {
     auto sub = make_source_factory(config, config.sub_url, thread, environment.clock);
     if (!sub) return tl::unexpected(std::move(sub.error()).in("sub_url"));
-    camera->sub_ = SubStream::make(config.name + " (sub_url)", thread, environment.clock, std::move(*sub));
+    camera->sub_ = SubStream::make(config.name, options.container, thread, environment.clock, latest_of_sub,
+                                   std::move(*sub));
     camera->live_->set_sub(camera->sub_->live());
   }
   camera->recorder_ = std::make_unique<record::Recorder>(config.name, options, environment);
@@ -84,6 +86,14 @@ void Camera::start() {
     recorder_->start();
     stream_->start();
   });
+}
+
+bool Camera::keep_latest_of_sub(bool wanted) {
+  if (!sub_ || !config_.record) return false;
+  thread_.loop.post([weak = std::weak_ptr(sub_), wanted] {
+    if (const auto sub = weak.lock()) sub->keep_latest(wanted);
+  });
+  return true;
 }
 
 void Camera::stop(store::RunReason reason) {

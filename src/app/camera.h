@@ -22,10 +22,14 @@ class Camera {
   // checked.
   static base::Result<std::unique_ptr<Camera>> make(const CameraConfig& config, const Config::Record& record,
                                                     MediaThread& thread,
-                                                    const record::RecorderEnvironment& environment);
+                                                    const record::RecorderEnvironment& environment,
+                                                    record::RecordingIndex& latest_of_sub);
   ~Camera();
 
   void start();
+  // Any thread. Whether the index given for it is to have the latest seconds of the smaller stream. False:
+  // there is none.
+  bool keep_latest_of_sub(bool wanted);
   // Ends the session and the object; returns once everything is on disk. Not on a media thread or the disk
   // thread.
   void stop(store::RunReason reason);

@@ -33,6 +33,8 @@ constexpr std::array<Choice<AuthMode>, 2> kAuthModes = {
     {{"users", AuthMode::kUsers}, {"none", AuthMode::kNone}}};
 constexpr std::array<Choice<RecordFormat>, 2> kFormats = {
     {{"fmp4", RecordFormat::kFmp4}, {"mpegts", RecordFormat::kMpegTs}}};
+constexpr std::array<Choice<LiveStream>, 2> kLiveStreams = {
+    {{"sub", LiveStream::kSub}, {"main", LiveStream::kMain}}};
 constexpr std::array<Choice<Transport>, 3> kTransports = {
     {{"auto", Transport::kAuto}, {"tcp", Transport::kTcp}, {"udp", Transport::kUdp}}};
 
@@ -232,6 +234,7 @@ class Loader {
     } else {
       section.boolean("live", cloud.live);
     }
+    section.text("live_stream", one_of(kLiveStreams, cloud.live_stream));
     section.finish();
   }
 

@@ -49,6 +49,7 @@ struct Keep {
 enum class Transport : uint8_t { kAuto, kTcp, kUdp };
 enum class AuthMode : uint8_t { kUsers, kNone };
 enum class RecordFormat : uint8_t { kFmp4, kMpegTs };
+enum class LiveStream : uint8_t { kSub, kMain };
 
 struct CameraConfig {
   std::string name;
@@ -96,6 +97,7 @@ struct Config {
     std::optional<std::chrono::nanoseconds> keep;  // what `cloud init` and `prune` keep there
     bool live = true;                              // live pictures through the bucket
     uint64_t live_bits_per_second = 0;             // of them; 0: no cap of their own
+    LiveStream live_stream = LiveStream::kSub;     // of cameras that have a sub_url
     [[nodiscard]] bool enabled() const { return !url.empty(); }
   } cloud;
   struct Record {

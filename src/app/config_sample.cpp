@@ -55,6 +55,8 @@ addressing = "auto"
 # Live pictures go through the bucket while somebody asks for them there, before everything else that is copied. false: never.
 # "2Mbit/s": no more than this of the bandwidth, and pictures are left out where that is too little.
 live = true
+# Which of its streams that is, of a camera with sub_url: "sub", the smaller one, or "main", as it is recorded.
+live_stream = "sub"
 
 [record]
 # Length of an object: 5s to 120s. It ends at the next key frame. Shorter ones lose less in a crash and cost more requests.
@@ -79,8 +81,8 @@ addresses = []
 #name = "front"
 # rtsp://, rtsps://, onvif://HOST, usb:/dev/video0, file:PATH or demo: (a picture made here). No user or password in it.
 #url = "rtsp://192.168.1.20/stream1"
-# A smaller stream of the same camera: for live view over lines that do not carry the other. It is pulled while somebody needs it
-# and never recorded.
+# A smaller stream of the same camera: for live view through the bucket, and over lines that do not carry the other. It is pulled
+# while somebody needs it and never recorded.
 #sub_url = "rtsp://192.168.1.20/stream2"
 #user = "admin"
 # Never in this file itself: from an environment variable, or from a file that holds nothing else. One of the two.

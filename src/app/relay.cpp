@@ -47,6 +47,7 @@ record::RetentionOptions retention_options(const Config& config) {
 upload::LiveOptions live_options(const upload::UploaderOptions& uploads, const Config::Cloud& cloud) {
   upload::LiveOptions options;
   options.enabled = cloud.live;
+  options.sub = cloud.live_stream == LiveStream::kSub;
   options.bucket = uploads.bucket;
   options.credentials = uploads.credentials;
   options.http = uploads.http;
@@ -108,6 +109,7 @@ base::Status Relay::start() {
   gaps_ = std::move(*gaps);
   disk_ = record::make_system_disk();
   index_ = std::make_unique<record::RecordingIndex>();
+  latest_of_subs_ = std::make_unique<record::RecordingIndex>(record::MemoryRecording::kKeep);
   catalog_ = std::make_unique<store::Catalog>(*store_, index_.get(), clock);
   auto provisional =
       record::ProvisionalRuns::open(data_ / "miharu.db", record::boot_id(), *store_, *disk_, *gaps_);
@@ -141,6 +143,9 @@ base::Status Relay::start() {
                                       *this, uploads_.get());
   index_->set_on_change([this](const std::string& camera) {
     web_->recording_changed(camera);
+    if (publisher_) publisher_->changed(camera);
+  });
+  latest_of_subs_->set_on_change([this](const std::string& camera) {
     if (publisher_) publisher_->changed(camera);
   });
   auto password = web_->open();
@@ -194,8 +199,11 @@ base::Status Relay::open_cloud() {
       std::move(*options), upload::UploaderEnvironment{*store_, *uploads_, clock, std::move(accept)});
   const upload::Uploader::Line line = uploader_->line();
   publisher_ = std::make_unique<upload::LivePublisher>(
-      std::move(live), upload::LiveEnvironment{line.loop, line.pacer, line.gate, *index_, clock,
-                                               [this](const std::string& camera) { return has(camera); }});
+      std::move(live),
+      upload::LiveEnvironment{
+          line.loop, line.pacer, line.gate, *index_, clock,
+          [this](const std::string& camera) { return has(camera); }, latest_of_subs_.get(),
+          [this](const std::string& camera, bool wanted) { return keep_latest_of_sub(camera, wanted); }});
   provisional_->set_on_moved(
       [this](const std::string& camera, const store::ObjectName& name) { uploader_->added(camera, name); });
   return {};
@@ -259,7 +267,7 @@ base::Result<std::unique_ptr<Camera>> Relay::make_camera(const CameraConfig& con
                                           [this] { retention_->hurry(); }};
   environment.provisional = provisional_.get();
   environment.waiting = &waiting_;
-  return Camera::make(config, config_.record, thread, environment);
+  return Camera::make(config, config_.record, thread, environment, *latest_of_subs_);
 }
 
 base::Status Relay::reload(Config config) {
@@ -363,6 +371,12 @@ std::vector<api::CameraStatus> Relay::cameras() const {
   all.reserve(cameras_.size());
   for (const auto& camera : cameras_) all.push_back(camera->status());
   return all;
+}
+
+bool Relay::keep_latest_of_sub(const std::string& camera, bool wanted) {
+  const std::lock_guard lock(cameras_mutex_);
+  const auto found = std::ranges::find(cameras_, camera, [](const auto& each) { return each->name(); });
+  return found != cameras_.end() && (*found)->keep_latest_of_sub(wanted);
 }
 
 bool Relay::has(std::string_view camera) const {

@@ -58,6 +58,7 @@ class Relay final : public api::CameraList {
   // On the disk thread, again and again.
   void correct_clocks();
   base::Result<std::unique_ptr<Camera>> make_camera(const CameraConfig& config);
+  bool keep_latest_of_sub(const std::string& camera, bool wanted);  // any thread
 
   Config config_;
   std::filesystem::path data_;
@@ -70,6 +71,7 @@ class Relay final : public api::CameraList {
   std::unique_ptr<record::ProvisionalRuns> provisional_;
   record::WaitingBytes waiting_;
   std::unique_ptr<record::RecordingIndex> index_;
+  std::unique_ptr<record::RecordingIndex> latest_of_subs_;
   std::unique_ptr<store::Catalog> catalog_;
   std::unique_ptr<record::Retention> retention_;
   std::unique_ptr<upload::UploadLog> uploads_;  // null without [cloud], as the uploader

@@ -59,11 +59,14 @@ void RecordingIndex::chunk_end(const std::string& camera, const store::Chunk& ch
     const base::UtcTime newest = last.start;
     // What lies later than the newest was recorded before the clock was stepped back: it would block the
     // queue.
-    const auto is_old = [newest](const RecentChunk& each) {
-      return each.start < newest - kKeep || each.start > newest;
+    const auto is_old = [this, newest](const RecentChunk& each) {
+      return each.start < newest - keep_.time || each.start > newest;
     };
-    while (mine.chunks.size() > 1 && is_old(mine.chunks.front().chunk) &&
+    uint64_t bytes = 0;
+    for (const Entry& entry : mine.chunks) bytes += entry.chunk.chunk.size_bytes;
+    while (mine.chunks.size() > 1 && (is_old(mine.chunks.front().chunk) || bytes > keep_.bytes) &&
            mine.chunks.front().file != mine.file) {
+      bytes -= mine.chunks.front().chunk.chunk.size_bytes;
       mine.chunks.pop_front();
     }
     ++mine.generation;
@@ -78,6 +81,15 @@ void RecordingIndex::end(const std::string& camera) {
   mine.file.reset();
   // A chunk that the disk could not end is not one.
   if (!mine.chunks.empty() && !mine.chunks.back().chunk.finished) mine.chunks.pop_back();
+  ++mine.generation;
+}
+
+void RecordingIndex::forget(const std::string& camera) {
+  const std::lock_guard lock(mutex_);
+  Camera& mine = cameras_[camera];
+  mine.growing.reset();
+  mine.file.reset();
+  mine.chunks.clear();
   ++mine.generation;
 }
 

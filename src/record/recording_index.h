@@ -3,6 +3,7 @@
 
 #include <deque>
 #include <functional>
+#include <limits>
 #include <map>
 #include <mutex>
 #include <string>
@@ -15,8 +16,15 @@ namespace miharu::record {
 // Thread-safe. Told in the order of the disk: begin, parts, chunk ends, end.
 class RecordingIndex final : public Recordings {
  public:
-  // Chunks that ended longer ago than this (of recorded time) and belong to finished objects are forgotten.
-  static constexpr base::seconds kKeep{120};
+  // Chunks of finished objects that ended longer ago than this (of recorded time), or are too many, are
+  // forgotten.
+  struct Keep {
+    base::nanoseconds time = base::seconds(120);
+    uint64_t bytes = std::numeric_limits<uint64_t>::max();  // of a camera
+  };
+
+  RecordingIndex() = default;
+  explicit RecordingIndex(const Keep& keep) : keep_(keep) {}
 
   void begin(const std::string& camera, const store::ObjectName& name,
              std::shared_ptr<const base::File> file);
@@ -24,6 +32,8 @@ class RecordingIndex final : public Recordings {
   void chunk_end(const std::string& camera, const store::Chunk& chunk);
   // The object has its final name (or was given up): it is found in the store from now on.
   void end(const std::string& camera);
+  // All of the camera.
+  void forget(const std::string& camera);
 
   std::vector<store::ObjectName> growing(std::string_view camera) const override;
   std::vector<RecentChunk> recent(std::string_view camera) const override;
@@ -52,6 +62,7 @@ class RecordingIndex final : public Recordings {
     if (on_change_) on_change_(camera);
   }
 
+  const Keep keep_;
   mutable std::mutex mutex_;
   std::map<std::string, Camera, std::less<>> cameras_;  // guarded by mutex_
   std::function<void(const std::string&)> on_change_;

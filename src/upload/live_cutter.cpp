@@ -31,8 +31,7 @@ std::vector<LivePiece> LiveCutter::cut(const std::vector<RecentChunk>& chunks) {
     const bool is_next = !chunks.empty() && chunks.back().finished && chunks.back().seq + 1 == next_->seq;
     if (chunk == chunks.end() && is_next) return pieces;
     if (chunk == chunks.end() || (next_->part > 0 && chunk->run != next_->run)) {
-      next_.reset();
-      broken_ = began_;
+      begin_anew();
       chunk = chunks.end();
     }
   }
@@ -55,8 +54,8 @@ std::vector<LivePiece> LiveCutter::cut(const std::vector<RecentChunk>& chunks) {
       before += base::microseconds(part.duration_us);
       if (i < next_->part) continue;
       if (piece.size_bytes == 0) {
-        piece = {chunk->run, chunk->seq, i,    chunk->container, chunk->start + start, {}, part.offset,
-                 0,          false,      false};
+        piece = {chunk->run, chunk->seq, i,    chunk->container, chunk->start + start, {}, part.offset, 0,
+                 false,      false,      false};
         piece.key = i == 0 && part.independent;
       }
       piece.size_bytes += part.size_bytes;
@@ -80,6 +79,11 @@ bool LiveCutter::skip(const std::vector<RecentChunk>& chunks, uint64_t behind_se
   next_ = Place{latest->run, latest->seq, 0};
   broken_ = began_;
   return true;
+}
+
+void LiveCutter::begin_anew() {
+  next_.reset();
+  broken_ = began_;
 }
 
 }  // namespace miharu::upload

@@ -22,6 +22,7 @@ struct LivePiece {
   uint64_t size_bytes = 0;
   bool key = false;            // begins with a key frame
   bool discontinuity = false;  // not what follows the piece before it
+  bool sub = false;            // of the smaller stream; set by who cuts
 
   [[nodiscard]] std::string name() const;  // "2fr_1a2b3c_0.mp4": the same for the same bytes
 };
@@ -37,6 +38,8 @@ class LiveCutter {
   // Goes on with the latest key frame that was not cut yet, for what waits is too much for the line. False:
   // there is none, and nothing was changed.
   bool skip(const std::vector<record::RecentChunk>& chunks, uint64_t behind_seq);
+  // Goes on with the latest key frame, of whatever recording: what was cut and not sent is given up.
+  void begin_anew();
 
  private:
   struct Place {

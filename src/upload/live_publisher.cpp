@@ -32,6 +32,10 @@ LivePublisher::LivePublisher(LiveOptions options, const LiveEnvironment& environ
       shared_{environment.loop,
               requests_,
               environment.recordings,
+              environment.subs,
+              [this](const std::string& camera, bool wanted) {
+                return options_.sub && environment_.keep_sub(camera, wanted);
+              },
               environment.clock,
               options_.relay,
               [this] {
@@ -55,6 +59,7 @@ LivePublisher::LivePublisher(LiveOptions options, const LiveEnvironment& environ
                 const std::lock_guard lock(mutex_);
                 count(status_.totals);
               },
+              {},
               {}},
       timer_(environment.loop.context()),
       share_timer_(environment.loop.context()) {

@@ -18,6 +18,7 @@ namespace miharu::upload {
 
 struct LiveOptions {
   bool enabled = true;  // else nobody is heard
+  bool sub = true;      // the smaller stream of cameras that have one
   s3::Bucket bucket;
   s3::Credentials credentials;
   net::HttpClientOptions http;   // without pacer and gate
@@ -39,6 +40,9 @@ struct LiveEnvironment {
   const record::Recordings& recordings;
   const base::Clock& clock;
   std::function<bool(const std::string& camera)> has;  // any thread
+  // See LiveShared.
+  const record::Recordings* subs = nullptr;
+  std::function<bool(const std::string& camera, bool wanted)> keep_sub = {};
 };
 
 struct LiveStatus {

@@ -1,5 +1,8 @@
 #include "upload/live_session.h"
 
+#include <algorithm>
+#include <utility>
+
 #include <fmt/format.h>
 
 #include "store/wishes.h"
@@ -50,10 +53,13 @@ LiveSession::LiveSession(LiveShared& shared, std::string camera, std::string id)
       media_{shared.take_client()},
       beside_{shared.take_client()},
       pause_(shared.loop.context()),
-      backoff_(kFirstPause, kLongestPause, static_cast<uint32_t>(std::hash<std::string>{}(id_))) {
+      backoff_(kFirstPause, kLongestPause, static_cast<uint32_t>(std::hash<std::string>{}(id_))),
+      keeps_sub_(shared.subs != nullptr && shared.keep_sub(camera_, true)),
+      main_from_(shared.clock.steady() +
+                 (keeps_sub_ && !shared.sub_missing.contains(camera_) ? kSubPatience : base::seconds(0))) {
   look();
+  if (source_ != Source::kNone || is_live(shared_.recordings, kStale)) return;
   // An empty list: we are at it, and the camera sends nothing.
-  if (cutting_) return;
   playlist_.media_sequence = number_at(shared_.clock.utc());
   changed_ = true;
   step();
@@ -61,6 +67,7 @@ LiveSession::LiveSession(LiveShared& shared, std::string camera, std::string id)
 
 LiveSession::~LiveSession() {
   *alive_ = false;
+  release_sub();
   for (Lane* lane : {&media_, &beside_}) {
     if (!lane->busy) shared_.give_client(std::move(lane->client));
   }
@@ -72,20 +79,22 @@ bool LiveSession::urgent() const {
 
 void LiveSession::look() {
   if (on_end_) return;
-  const auto chunks = shared_.recordings.recent(camera_);
-  if (!cutting_ && !chunks.empty()) {
-    const base::UtcTime end = chunks.back().start + base::milliseconds(chunks.back().duration_ms);
-    cutting_ = end > shared_.clock.utc() - kStale;
-  }
-  if (cutting_) {
+  choose_source();
+  if (source_ != Source::kNone) {
+    const bool sub = source_ == Source::kSub;
+    const auto chunks = (sub ? *shared_.subs : shared_.recordings).recent(camera_);
     const auto take = [&] {
-      for (LivePiece& piece : cutter_.cut(chunks)) queue_.push_back(std::move(piece));
+      for (LivePiece& piece : cutter_.cut(chunks)) {
+        piece.sub = sub;
+        queue_.push_back(std::move(piece));
+      }
     };
     take();
     base::microseconds behind{};
     for (const LivePiece& piece : queue_) behind += piece.duration;
-    if (behind > kMostBehind && cutter_.skip(chunks, queue_.front().seq)) {
-      queue_.resize(media_.busy ? 1 : 0);
+    const auto first = std::ranges::find(queue_, sub, &LivePiece::sub);
+    if (behind > kMostBehind && first != queue_.end() && cutter_.skip(chunks, first->seq)) {
+      drop_waiting();
       shared_.count([](LiveTotals& totals) { totals.skips += 1; });
       take();
     }
@@ -93,8 +102,54 @@ void LiveSession::look() {
   step();
 }
 
+bool LiveSession::is_live(const record::Recordings& recordings, base::nanoseconds stale) const {
+  const auto chunks = recordings.recent(camera_);
+  if (chunks.empty()) return false;
+  const base::UtcTime end = chunks.back().start + base::milliseconds(chunks.back().duration_ms);
+  return end > shared_.clock.utc() - stale;
+}
+
+// Asked at each part of either stream: as long as one of them lives, the other is not waited for in vain.
+void LiveSession::choose_source() {
+  const base::SteadyTime now = shared_.clock.steady();
+  if (keeps_sub_) {
+    const bool comes = is_live(*shared_.subs, kSubStale);
+    if (source_ == Source::kSub && comes) return;
+    if (source_ == Source::kSub) sub_from_ = now + kSubRest;
+    if (comes && now >= sub_from_) {
+      shared_.sub_missing.erase(camera_);
+      return change_to(Source::kSub);
+    }
+  }
+  const bool waits = source_ == Source::kNone && now < main_from_;
+  if (source_ == Source::kMain || waits || !is_live(shared_.recordings, kStale)) return;
+  if (keeps_sub_) {
+    shared_.sub_missing.insert(camera_);
+    if (shared_.limiter.pass(now))
+      spdlog::warn("live through the bucket: {}: the smaller stream does not come, the main one is sent",
+                   camera_);
+  }
+  change_to(Source::kMain);
+}
+
+// All but what is on its way.
+void LiveSession::drop_waiting() {
+  queue_.resize(std::min<size_t>(queue_.size(), media_.busy ? 1 : 0));
+}
+
+void LiveSession::change_to(Source source) {
+  source_ = source;
+  drop_waiting();
+  cutter_.begin_anew();
+}
+
+void LiveSession::release_sub() {
+  if (std::exchange(keeps_sub_, false)) shared_.keep_sub(camera_, false);
+}
+
 void LiveSession::end(std::function<void()> done) {
   on_end_ = std::move(done);
+  release_sub();
   queue_.clear();
   playlist_.ended = true;
   changed_ = true;
@@ -132,7 +187,7 @@ void LiveSession::step() {
 
 void LiveSession::put_piece() {
   const LivePiece& piece = queue_.front();
-  const auto place = shared_.recordings.chunk(camera_, piece.run, piece.seq);
+  const auto place = recordings_of(piece).chunk(camera_, piece.run, piece.seq);
   auto bytes = place ? read(*place->file, piece.offset, piece.size_bytes)
                      : base::Result<std::string>(tl::unexpected(place.error()));
   if (!bytes) {
@@ -140,8 +195,8 @@ void LiveSession::put_piece() {
     if (shared_.limiter.pass(shared_.clock.steady()))
       spdlog::warn("live through the bucket: {}: {}", camera_, bytes.error().to_string());
     queue_.clear();
-    cutter_ = LiveCutter();
-    cutting_ = false;
+    cutter_.begin_anew();
+    source_ = Source::kNone;
     return;
   }
   const base::SteadyTime began = shared_.clock.steady();
@@ -160,11 +215,13 @@ void LiveSession::put_piece() {
 }
 
 void LiveSession::put_init(const LivePiece& piece) {
-  const auto place = shared_.recordings.init(camera_, piece.run);
+  const auto place = recordings_of(piece).init(camera_, piece.run);
   auto bytes = place ? read(*place->file, place->offset, place->length)
                      : base::Result<std::string>(tl::unexpected(place.error()));
   if (!bytes) {
     uploaded_.clear();
+    drop_waiting();
+    cutter_.begin_anew();
     return;
   }
   const std::string name = init_name(piece.run);
@@ -177,9 +234,13 @@ void LiveSession::put_init(const LivePiece& piece) {
 void LiveSession::publish() {
   for (; !uploaded_.empty() && has_init(uploaded_.front()); uploaded_.pop_front()) {
     const LivePiece& piece = uploaded_.front();
-    // As in the live playlists of the recorder. (hls.js keeps an array by this number: it must be small.)
+    // As in the live playlists of the recorder. (hls.js keeps an array by this number: it must be small,
+    // which runs of a smaller stream are not.)
     if (playlist_.segments.empty()) {
-      playlist_.discontinuity_sequence = piece.run.number;
+      const auto recorded = shared_.recordings.recent(camera_);
+      playlist_.discontinuity_sequence = !piece.sub         ? piece.run.number
+                                         : recorded.empty() ? 0
+                                                            : recorded.back().run.number;
       playlist_.media_sequence = std::max(playlist_.media_sequence, number_at(piece.start));
     }
     hls::RollingSegment segment;

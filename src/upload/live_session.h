@@ -1,5 +1,5 @@
-// One camera that somebody watches through the bucket: pieces of its recording, and the playlist that names
-// them.
+// One camera that somebody watches through the bucket: pieces of its smaller stream where there is one, else
+// of its recording, and the playlist that names them.
 #pragma once
 
 #include <cstdint>
@@ -36,6 +36,9 @@ struct LiveShared {
   net::EventLoop& loop;
   const s3::RequestMaker& requests;
   const record::Recordings& recordings;
+  const record::Recordings* subs;  // the latest seconds of smaller streams; null: there are none
+  // From now on (or no more) they are wanted of this camera. False: it has none to be sent.
+  std::function<bool(const std::string& camera, bool wanted)> keep_sub;
   const base::Clock& clock;
   std::string relay;
   std::function<std::unique_ptr<net::HttpClient>()> take_client;
@@ -49,6 +52,8 @@ struct LiveShared {
   std::function<void(base::nanoseconds took)> on_failure;
   std::function<void(const std::function<void(LiveTotals&)>&)> count;
   base::LogLimiter limiter;
+  std::set<std::string>
+      sub_missing;  // cameras whose smaller stream was waited for in vain, or died, the last time
 };
 
 // Lives on the loop's thread. Puts one piece at a time, and beside it the initialization part or the
@@ -59,6 +64,13 @@ class LiveSession {
   static constexpr base::seconds kMostBehind{5};
   // A recording that ends earlier than this is not shown as live.
   static constexpr base::seconds kStale{10};
+  // So long the smaller stream is waited for at the start, unless that was in vain the last time; the main
+  // one is sent until it comes.
+  static constexpr base::milliseconds kSubPatience{2'500};
+  // A smaller stream without pictures for so long has died: the main one is sent.
+  static constexpr base::seconds kSubStale{4};
+  // And for at least so long, for each change is seen.
+  static constexpr base::seconds kSubRest{60};
 
   LiveSession(LiveShared& shared, std::string camera, std::string id);
   ~LiveSession();  // drops what is under way
@@ -78,6 +90,15 @@ class LiveSession {
     std::unique_ptr<net::HttpClient> client;
     bool busy = false;
   };
+  enum class Source : uint8_t { kNone, kMain, kSub };
+  void choose_source();
+  void change_to(Source source);
+  [[nodiscard]] const record::Recordings& recordings_of(const LivePiece& piece) const {
+    return piece.sub ? *shared_.subs : shared_.recordings;
+  }
+  [[nodiscard]] bool is_live(const record::Recordings& recordings, base::nanoseconds stale) const;
+  void drop_waiting();
+  void release_sub();
   void step();
   void put_piece();
   void put_init(const LivePiece& piece);
@@ -101,7 +122,10 @@ class LiveSession {
   Backoff backoff_;
 
   LiveCutter cutter_;
-  bool cutting_ = false;
+  Source source_ = Source::kNone;  // what is cut
+  bool keeps_sub_ = false;
+  base::SteadyTime main_from_;      // before that, the smaller stream or nothing
+  base::SteadyTime sub_from_{};     // before that, the main one
   std::deque<LivePiece> queue_;     // the first is on its way while media_ is busy
   std::deque<LivePiece> uploaded_;  // and not in the playlist yet
   std::set<std::string> inits_;     // that are there

@@ -70,6 +70,7 @@ TEST(Config, AnEmptyFileIsTheDefaults) {
   EXPECT_EQ(config->store.free, (Size{0, 5}));
   EXPECT_EQ(config->live.udp_port, 8555);
   EXPECT_FALSE(config->cloud.enabled());
+  EXPECT_EQ(config->cloud.live_stream, LiveStream::kSub);
   EXPECT_TRUE(config->cameras.empty());
 }
 
@@ -91,6 +92,7 @@ url = "s3://bucket/home"
 endpoint = "https://s3.example.org:9000"
 region = "eu-1"
 bandwidth = "20Mbit/s"
+live_stream = "main"
 [record]
 segment = "1m30s"
 format = "mpegts"
@@ -135,6 +137,7 @@ password_file = "front.password"
   EXPECT_EQ(config->cloud.endpoint, "https://s3.example.org:9000");
   EXPECT_EQ(config->cloud.region, "eu-1");
   EXPECT_EQ(config->cloud.bandwidth_bits_per_second, 20'000'000U);
+  EXPECT_EQ(config->cloud.live_stream, LiveStream::kMain);
   EXPECT_EQ(config->record.segment, seconds(90));
   EXPECT_EQ(config->record.format, RecordFormat::kMpegTs);
   EXPECT_EQ(config->live.udp_port, 1000);
@@ -204,6 +207,7 @@ TEST(Config, MistakesHaveTheirPlaceAndAnAnswer) {
       {"[cloud]\nurl = \"s3://b\"", "2:7", "3 to 63"},
       {"[cloud]\nendpoint = \"https://key:s3cret@host\"", "2:12", "credentials come from the environment"},
       {"[cloud]\nbandwidth = \"20M\"", "2:13", "must be a rate"},
+      {"[cloud]\nlive_stream = \"both\"", "2:15", "must be one of \"sub\", \"main\""},
       {"[record]\nsegment = \"4s\"", "2:11", "from 5s to 120s"},
       {"[record]\nsegment = \"121s\"", "2:11", "from 5s to 120s"},
       {"[record]\nsegment = \"30\"", "2:11", "with its unit"},

@@ -1,6 +1,6 @@
 """An RTSP camera made of GStreamer's server; runs under the system's Python, which has its bindings.
 
-Prints its port. Mount points: /pcma, /pcmu, /opus and /aac (H.264 with sound), /silent, /busy (4 Mbit/s of noise). At each SIGUSR1 the pictures of those that are
+Prints its port. Mount points: /pcma, /pcmu, /opus and /aac (H.264 with sound), /silent, /small (160x120, with sound), /busy (4 Mbit/s of noise). At each SIGUSR1 the pictures of those that are
 watched change their size, without an end of the session.
 """
 import argparse
@@ -32,7 +32,8 @@ SOUND = {
             "! rtpmp4gpay name=pay1 pt=97",
     "/silent": "",
 }
-MOUNTS = {path: f"{VIDEO} {sound}" for path, sound in SOUND.items()} | {"/busy": BUSY}
+SMALL = VIDEO.replace(SIZES[0], "video/x-raw,framerate=25/1,width=160,height=120") + " " + SOUND["/aac"]
+MOUNTS = {path: f"{VIDEO} {sound}" for path, sound in SOUND.items()} | {"/busy": BUSY, "/small": SMALL}
 
 
 class Sizes:

@@ -3,6 +3,7 @@ import contextlib
 import json
 import re
 import signal
+import subprocess
 import threading
 import time
 import urllib.error
@@ -12,6 +13,7 @@ import pytest
 
 import bucket
 from bucket import Store, refused
+from cameras import GStreamerCamera
 from faulty_proxy import FaultyProxy
 from frame_number import seconds_of
 from harness import DONE, Miharu, demo_url, distance, frame_numbers, machine_is_busy, miharu, pictures_of, wait_until
@@ -344,3 +346,62 @@ def test_live_is_switched_in_the_running_program(tmp_path, place):
             assert len(place.store.keys("r3/live/")) <= count + 2  # what was on its way
             switch("false", "true")
             wait_until(lambda: len(place.store.keys("r3/live/")) > count + 4, 20, "it goes on")
+
+
+def pieces_of(text):
+    """[(initialization part, name)] of a playlist, and "break" where pieces do not go on."""
+    all_, init = [], None
+    for line in text.splitlines():
+        if line.startswith("#EXT-X-MAP:"):
+            init = re.search(r'URI="(.+)"', line)[1]
+        elif line == "#EXT-X-DISCONTINUITY":
+            all_.append("break")
+        elif not line.startswith("#"):
+            all_.append((init, line))
+    return all_
+
+
+def shown(store, folder, init, name):
+    """What ffprobe says of one piece: {kind: width}, of sound 0."""
+    client = store.client()
+    both = b"".join(client.get_object(Bucket=store.bucket, Key=store.prefix + folder + each)["Body"].read() for each in (init, name))
+    out = subprocess.run(["ffprobe", "-v", "error", "-count_packets", "-show_entries", "stream=codec_type,width,nb_read_packets", "-of", "json", "-"],
+                         input=both, capture_output=True, check=True).stdout
+    streams = json.loads(out)["streams"]
+    assert all(int(each["nb_read_packets"]) > 0 for each in streams), streams
+    return {each["codec_type"]: each.get("width", 0) for each in streams}
+
+
+def test_the_smaller_stream_is_sent_until_it_dies(tmp_path, place):
+    """Two RTSP servers: 384x240 is recorded, 160x120 is sent where that is wanted; pulled while somebody watches, and not else."""
+    folder = tmp_path / "two"
+    folder.mkdir()
+    with GStreamerCamera() as main, GStreamerCamera() as small, \
+            Miharu(folder, {"both": f'url = "{main.url("/aac")}"\nsub_url = "{small.url("/small")}"'}, segment="5s",
+                   env={"HOME": str(folder), **place.store.environment(bucket.ROOT_KEYS)},
+                   more=place.store.config(relay="r4", live_stream="main")) as server:
+        wait_until(lambda: place.store.keys("r4/rec/both/"), 30, "an object is in the bucket")
+        key = place.relay.folder / "serve.key"
+        allowed = token(place.store.url, key, "both", "--rights", "live,playback", env=keys_of(place.store, bucket.ROOT_KEYS))
+        (tmp_path / "serve").mkdir()
+        with serve(place.store.url, tmp_path / "serve", key, keys_of(place.store, bucket.READER_KEYS)) as address, \
+                Viewer(address, allowed, "both") as viewer:
+            live = "r4/live" + viewer.playlist.split("/r4/live")[1].replace("live.m3u8", "")
+            viewer.wait_for_pictures(20)
+
+            def newest(width):
+                """The playlist, once its last piece is as wide."""
+                def look():
+                    now = pieces_of(viewer.text())
+                    return now and shown(place.store, live, *now[-1]) == {"video": width, "audio": 0} and now
+                return wait_until(look, 25, f"pictures of {width}")
+
+            newest(384)
+            assert "pulling the smaller stream" not in (folder / "stdout-0").read_text(encoding="utf-8")
+            server.config.write_text(server.config.read_text(encoding="utf-8").replace('live_stream = "main"\n', ""), encoding="utf-8")
+            server.process.send_signal(signal.SIGHUP)
+            sub = newest(160)[-1][0]
+            small.stop()
+            sent = newest(384)
+            last = max(place for place, each in enumerate(sent) if each[0] == sub)
+            assert sent[last + 1] == "break"

@@ -124,8 +124,8 @@ TEST_F(RecordingIndexTest, TheLastMinutesAreKept) {
     index_.end("front");
   }
   const auto recent = index_.recent("front");
-  EXPECT_LE(recent.back().start - recent.front().start, RecordingIndex::kKeep);
-  EXPECT_GE(recent.back().start - recent.front().start, RecordingIndex::kKeep - seconds(4));
+  EXPECT_LE(recent.back().start - recent.front().start, RecordingIndex::Keep().time);
+  EXPECT_GE(recent.back().start - recent.front().start, RecordingIndex::Keep().time - seconds(4));
   EXPECT_EQ(recent.back().seq, next_seq_ - 1);
 }
 

@@ -110,6 +110,17 @@ TEST(LiveCutter, SkipsToTheLatestKeyFrame) {
   EXPECT_FALSE(cutter.skip(chunks, 3));
 }
 
+// Of another recording, whose numbers tell nothing of those before.
+TEST(LiveCutter, WhatBeginsAnewIsADiscontinuity) {
+  LiveCutter cutter;
+  cutter.begin_anew();
+  EXPECT_THAT(names(cutter.cut({chunk(7, 2)})), ElementsAre("5r_7_0.mp4 key"));
+  cutter.begin_anew();
+  const store::Run other{1'795'230'000'000, RunReason::kRestart};
+  EXPECT_THAT(names(cutter.cut({chunk(0, 8, true, other), chunk(1, 2, true, other)})),
+              ElementsAre("mwptl9c0r_1_0.mp4 key break"));
+}
+
 TEST(LiveCutter, MpegTs) {
   RecentChunk ts = chunk(1, 2);
   ts.container = store::Container::kMpegTs;

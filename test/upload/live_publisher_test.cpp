@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include "net/http_server.h"
+#include "record/memory_recording.h"
 #include "support/recording.h"
 
 namespace miharu::upload {
@@ -20,9 +21,53 @@ using testing::Not;
 class RecordingClock final : public base::Clock {
  public:
   base::UtcTime utc() const override { return test::kRecordingStart + base::milliseconds(ms.load()); }
-  base::SteadyTime steady() const override { return base::system_clock().steady(); }
+  base::SteadyTime steady() const override {
+    return base::system_clock().steady() + base::milliseconds(steady_ms.load());
+  }
   bool synchronised() const override { return true; }
   std::atomic<int64_t> ms{0};
+  std::atomic<int64_t> steady_ms{0};  // beyond what has gone by
+};
+
+// The smaller stream of "front": of another size, kept in memory while it is wanted. Thread-safe.
+class FakeSub {
+ public:
+  explicit FakeSub(const RecordingClock& clock)
+      : clock_(clock), recording_("front", store::Container::kFmp4, clock, index) {
+    recording_.on_run_start({store::RunReason::kRestart, "", video_, nullptr});
+  }
+  bool keep(bool wanted) {
+    const std::lock_guard lock(mutex_);
+    ++asked;
+    kept = wanted;
+    if (wanted) {
+      recording_.start();
+    } else {
+      recording_.stop();
+    }
+    return there;
+  }
+  // Up to now.
+  void feed(base::nanoseconds length, bool key_frames = true) {
+    const std::lock_guard lock(mutex_);
+    const base::UtcTime now = clock_.utc();
+    for (base::UtcTime at = now - length; at < now; at += base::milliseconds(40), ++pictures_) {
+      const bool key = key_frames && pictures_ % 25 == 0;
+      recording_.on_placed({test::make_frame(video_, pictures_ * 3600, key, 300, {}), at, at});
+    }
+  }
+
+  record::RecordingIndex index{record::MemoryRecording::kKeep};
+  bool there = true;
+  std::atomic<bool> kept{false};
+  std::atomic<int> asked{0};
+
+ private:
+  const RecordingClock& clock_;
+  std::mutex mutex_;
+  media::TrackConfigPtr video_ = test::video_config(0x15);
+  record::MemoryRecording recording_;
+  int64_t pictures_ = 0;
 };
 
 // One bucket: the wishes, and what is put. Conditions are heeded.
@@ -146,8 +191,16 @@ class LivePublisherTest : public testing::Test {
     publisher_.reset();
     loop_.stop();
   }
-  void start(const std::string& has = "front") {
+  // Nothing is asked of a smaller stream where there is none.
+  void start() { start_with(nullptr, {}); }
+  void start_with_sub(bool send = true) {
+    start_with(
+        &sub_.index, [this](const std::string&, bool wanted) { return sub_.keep(wanted); }, send);
+  }
+  void start_with(const record::Recordings* subs, std::function<bool(const std::string&, bool)> keep_sub,
+                  bool send_sub = true) {
     LiveOptions options;
+    options.sub = send_sub;
     options.bucket = store_.bucket();
     options.credentials = {"key", base::Secret("secret"), ""};
     options.relay = "r1";
@@ -156,13 +209,48 @@ class LivePublisherTest : public testing::Test {
     options.start = start_;
     publisher_ = std::make_unique<LivePublisher>(
         std::move(options), LiveEnvironment{loop_, pacer_, gate_, recorded_.index, clock_,
-                                            [has](const std::string& camera) { return camera == has; }});
+                                            [](const std::string& camera) { return camera == "front"; }, subs,
+                                            std::move(keep_sub)});
     publisher_->start();
   }
   void record(base::nanoseconds time) {
     recorded_.camera().record(time);
     clock_.ms += std::chrono::duration_cast<base::milliseconds>(time).count();
     publisher_->changed("front");
+  }
+  void record_both(base::nanoseconds time, bool key_frames = true) {
+    recorded_.camera().record(time);
+    clock_.ms += std::chrono::duration_cast<base::milliseconds>(time).count();
+    sub_.feed(time, key_frames);
+    publisher_->changed("front");
+  }
+  bool wait_until_kept(bool kept = true) {
+    for (int i = 0; i < 3000 && sub_.kept != kept; ++i)
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    return sub_.kept == kept;
+  }
+  // Of both streams, as the playlist names them: "main", "sub" and "break", one after the other.
+  std::string course() {
+    const std::string list = store_.get(kList);
+    std::string all;
+    std::string_view from;
+    size_t end = 0;
+    for (size_t at = 0; at < list.size(); at = end + 1) {
+      end = list.find('\n', at);
+      const std::string_view line = std::string_view(list).substr(at, end - at);
+      if (line.starts_with("#EXT-X-MAP"))
+        from = line.find("init_1r") == std::string_view::npos ? "sub" : "main";
+      if (line == "#EXT-X-DISCONTINUITY") all += "break ";
+      if (line.starts_with('#') || all.ends_with(std::string(from) + " ")) continue;
+      all += std::string(from) + " ";
+    }
+    return all;
+  }
+  bool wait_for_course(const std::string& wanted) {
+    for (int i = 0; i < 3000 && course() != wanted; ++i)
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    EXPECT_EQ(course(), wanted);
+    return course() == wanted;
   }
   void begin() { recorded_.camera().begin_run(); }
   // Names of a playlist, pieces without the initialization part.
@@ -191,17 +279,18 @@ class LivePublisherTest : public testing::Test {
     return narrow;
   }
 
+  static constexpr const char* kList = "r1/live/front/s1/live.m3u8";
+
   test::RecordedStore recorded_;
   RecordingClock clock_;
   std::chrono::milliseconds start_{0};
+  FakeSub sub_{clock_};
   FakeBucket store_;
   net::EventLoop loop_{"upload"};
   net::Pacer pacer_{0};
   net::SendGate gate_;
   std::unique_ptr<LivePublisher> publisher_;
 };
-
-constexpr const char* kList = "r1/live/front/s1/live.m3u8";
 
 TEST_F(LivePublisherTest, AtRestNothingIsPut) {
   begin();
@@ -416,6 +505,132 @@ TEST_F(LivePublisherTest, WhereLiveTakesTheWholeLineItIsShared) {
   EXPECT_TRUE(shared);
   EXPECT_GT(clock_.steady() - began, start_);
   EXPECT_TRUE(gate_is_narrow());
+}
+
+// What the recording forgot before it was sent is left out, and what comes then does not go on where the
+// playlist ended.
+TEST_F(LivePublisherTest, WhatWasForgottenIsADiscontinuity) {
+  begin();
+  start();
+  record(base::seconds(3));
+  store_.wish({{"front", "s1", from_now(base::seconds(60))}});
+  ASSERT_TRUE(store_.wait_for(kList, "03:00:02.000"));
+  store_.delay_ms = 1500;
+  const uint64_t pieces = publisher_->status().totals.pieces;
+  record(base::milliseconds(2'500));
+  // One is on its way, and another one waits.
+  for (int i = 0; i < 3000 && store_.under_way == 0; ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  recorded_.camera().end_run();
+  recorded_.index.forget("front");
+  for (int i = 0; i < 3000 && publisher_->status().totals.pieces == pieces; ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  loop_.run_and_wait([] {});
+  EXPECT_EQ(publisher_->status().totals.pieces, pieces + 1);
+  begin();
+  record(base::seconds(2));
+  ASSERT_TRUE(store_.wait_for(kList, "init_2r.mp4"));
+  EXPECT_THAT(store_.get(kList), HasSubstr("#EXT-X-DISCONTINUITY\n#EXT-X-MAP:URI=\"init_2r.mp4\"\n"));
+}
+
+TEST_F(LivePublisherTest, TheSmallerStreamIsSentWhileSomebodyWatches) {
+  begin();
+  start_with_sub();
+  record_both(base::seconds(3));
+  EXPECT_EQ(sub_.asked, 0);
+  store_.wish({{"front", "s1", from_now(base::seconds(60))}});
+  ASSERT_TRUE(wait_until_kept());
+  // It has to come first: nothing of the other is sent meanwhile, nor that the camera is away.
+  record(base::seconds(1));
+  const size_t looks = store_.looks;
+  ASSERT_TRUE(store_.wait([&] { return store_.looks >= looks + 2; }));
+  EXPECT_EQ(store_.puts(), 0U);
+  record_both(base::milliseconds(1'600));
+  ASSERT_TRUE(wait_for_course("sub "));
+  // The bytes are those of the smaller stream.
+  const auto chunks = sub_.index.recent("front");
+  const auto place = sub_.index.init("front", chunks[0].run);
+  base::ByteVector init(place->length);
+  ASSERT_TRUE(place->file->read_at(place->offset, init));
+  EXPECT_TRUE(store_.get("r1/live/front/s1/init_" + store::format_run(chunks[0].run) + ".mp4") ==
+              base::as_text(init));
+  // Runs of it have numbers that are no discontinuity sequence.
+  EXPECT_THAT(store_.get(kList), HasSubstr("#EXT-X-DISCONTINUITY-SEQUENCE:1\n"));
+  for (const auto& [key, bytes] : store_.objects()) EXPECT_LT(bytes.size(), 25U * 1000) << key;
+  store_.wish({{"front", "s1", from_now(base::milliseconds(1))}});
+  ASSERT_TRUE(store_.wait_for(kList, "#EXT-X-ENDLIST"));
+  ASSERT_TRUE(wait_until_kept(false));
+  EXPECT_EQ(sub_.asked, 2);
+  EXPECT_TRUE(sub_.index.recent("front").empty());
+}
+
+TEST_F(LivePublisherTest, TheMainStreamIsSentWhereThatIsWanted) {
+  begin();
+  start_with_sub(false);
+  record_both(base::seconds(3));
+  store_.wish({{"front", "s1", from_now(base::seconds(60))}});
+  ASSERT_TRUE(wait_for_course("main "));
+  EXPECT_EQ(sub_.asked, 0);
+}
+
+TEST_F(LivePublisherTest, ACameraWithoutASmallerStreamIsSentAtOnce) {
+  begin();
+  sub_.there = false;
+  start_with_sub();
+  record_both(base::seconds(3));
+  store_.wish({{"front", "s1", from_now(base::seconds(60))}});
+  ASSERT_TRUE(wait_for_course("main "));
+}
+
+// Refused, or without a key frame; and when it comes after all it is sent.
+TEST_F(LivePublisherTest, ASmallerStreamThatDoesNotComeIsReplacedUntilItDoes) {
+  begin();
+  start_with_sub();
+  record_both(base::seconds(3));
+  store_.wish({{"front", "s1", from_now(base::seconds(60))}});
+  ASSERT_TRUE(wait_until_kept());
+  record_both(base::seconds(1), false);
+  clock_.steady_ms += std::chrono::milliseconds(LiveSession::kSubPatience).count();
+  record_both(base::seconds(1), false);
+  ASSERT_TRUE(wait_for_course("main "));
+  record_both(base::milliseconds(1'600));
+  ASSERT_TRUE(wait_for_course("main break sub "));
+  EXPECT_EQ(publisher_->status().sessions, 1U);
+}
+
+TEST_F(LivePublisherTest, ASmallerStreamThatDidNotComeIsNotWaitedForAgain) {
+  begin();
+  start_with_sub();
+  record_both(base::seconds(3), false);
+  store_.wish({{"front", "s1", from_now(base::seconds(60))}});
+  ASSERT_TRUE(wait_until_kept());
+  clock_.steady_ms += std::chrono::milliseconds(LiveSession::kSubPatience).count();
+  record_both(base::seconds(1), false);
+  ASSERT_TRUE(wait_for_course("main "));
+  store_.wish({{"front", "s2", from_now(base::seconds(60))}});
+  ASSERT_TRUE(store_.wait_for("r1/live/front/s2/live.m3u8", "EXTINF"));
+  EXPECT_THAT(store_.get("r1/live/front/s2/live.m3u8"), HasSubstr("init_1r.mp4"));
+  EXPECT_TRUE(sub_.kept);
+}
+
+TEST_F(LivePublisherTest, ASmallerStreamThatDiesIsReplacedForAWhile) {
+  begin();
+  start_with_sub();
+  record_both(base::seconds(3));
+  store_.wish({{"front", "s1", from_now(base::seconds(60))}});
+  ASSERT_TRUE(wait_until_kept());
+  record_both(base::milliseconds(1'600));
+  ASSERT_TRUE(wait_for_course("sub "));
+  for (int i = 0; i < 5; ++i) record(base::seconds(1));
+  ASSERT_TRUE(wait_for_course("sub break main "));
+  // Not at once when it is there again: each change is seen.
+  record_both(base::seconds(2));
+  ASSERT_TRUE(store_.wait_for(kList, "03:00:10.0"));
+  EXPECT_EQ(course(), "sub break main ");
+  clock_.steady_ms += std::chrono::milliseconds(LiveSession::kSubRest).count();
+  record_both(base::seconds(1));
+  record_both(base::seconds(1));
+  ASSERT_TRUE(wait_for_course("sub break main break sub "));
 }
 
 // A key that may not: others are not held up for it.
