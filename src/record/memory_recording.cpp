@@ -62,7 +62,7 @@ void MemoryRecording::on_object(ObjectStart start) {
     growing_.reset();
     return;
   }
-  growing_.emplace();
+  growing_ = Growing();
   growing_->file = std::make_shared<const base::File>(fd);
   if (write(start.init)) index_.begin(camera_, start.name, growing_->file);
 }

@@ -23,7 +23,7 @@ class RecordingIndex final : public Recordings {
     uint64_t bytes = std::numeric_limits<uint64_t>::max();  // of a camera
   };
 
-  RecordingIndex() = default;
+  RecordingIndex() : RecordingIndex(Keep()) {}
   explicit RecordingIndex(const Keep& keep) : keep_(keep) {}
 
   void begin(const std::string& camera, const store::ObjectName& name,
