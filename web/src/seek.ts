@@ -22,10 +22,10 @@ const kBusyWatch_ms = 4;
 const kSilent_ms = 3000;
 
 /**
- * Seeks and resolves when the picture is on the screen. A seek that meets the end of an append goes wrong. VHS empties the buffer
- * while the decoder reads from it: Chromium goes on with the next key frame (a picture that is too late under the right time), or
- * without one stays with the old picture or never ends. Or VHS takes what it has not loaded yet for a hole and jumps behind it.
- * All are over when the place is sought again.
+ * Seeks and resolves when the picture is on the screen. A seek to what is not loaded may go wrong. VHS empties the buffer while the
+ * decoder reads from it: Chromium goes on with the next key frame (a picture that is too late under the right time), or without one
+ * stays with the old picture or never ends. Or VHS takes what it has not loaded yet for a hole and jumps behind it. All are over when
+ * the place is sought again.
  */
 export async function seekElement(video: HTMLVideoElement, loader: VhsLoader, mediaTime: number, signal: AbortSignal): Promise<void> {
   const before = video.currentTime;
