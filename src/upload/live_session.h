@@ -52,8 +52,8 @@ struct LiveShared {
   std::function<void(base::nanoseconds took)> on_failure;
   std::function<void(const std::function<void(LiveTotals&)>&)> count;
   base::LogLimiter limiter;
-  std::set<std::string>
-      sub_missing;  // cameras whose smaller stream was waited for in vain, or died, the last time
+  // Cameras whose smaller stream was waited for in vain, or died, the last time.
+  std::set<std::string> sub_missing;
 };
 
 // Lives on the loop's thread. Puts one piece at a time, and beside it the initialization part or the

@@ -392,9 +392,7 @@ void Uploader::send(Slot& slot, const Pending& object) {
 void Uploader::note_attempt(Slot& slot) {
   if (std::exchange(slot.attempted, true)) return;
   // A log on a full disk is no reason to upload nothing: that makes room.
-  if (auto noted = environment_.log.attempt(slot.object.first, slot.object.second);
-      !noted && limiter_.pass(environment_.clock.steady()))
-    spdlog::warn("upload: {}", noted.error().to_string());
+  warn_of(environment_.log.attempt(slot.object.first, slot.object.second));
 }
 
 // Only what may have been stored makes an object of that name ours.
@@ -403,8 +401,11 @@ void Uploader::note_outcome(Slot& slot, const base::Result<net::HttpReply>& repl
   const bool whole = reply ? reply->sent_bytes == slot.bytes : slot.client->sent_all();
   // A refusal is one; that something went wrong behind the store's door is none.
   if (whole && (!reply || reply->status < 300 || reply->status >= 500)) return;
-  if (auto noted = environment_.log.attempt_failed(slot.object.first, slot.object.second);
-      !noted && limiter_.pass(environment_.clock.steady()))
+  warn_of(environment_.log.attempt_failed(slot.object.first, slot.object.second));
+}
+
+void Uploader::warn_of(const base::Status& noted) {
+  if (!noted && limiter_.pass(environment_.clock.steady()))
     spdlog::warn("upload: {}", noted.error().to_string());
 }
 

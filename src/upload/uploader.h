@@ -156,6 +156,7 @@ class Uploader {
   void send(Slot& slot, const Pending& object);
   void note_attempt(Slot& slot);
   void note_outcome(Slot& slot, const base::Result<net::HttpReply>& reply);
+  void warn_of(const base::Status& noted);
   void miss(Slot& slot);
   void look_for_missing();
   void answered(Slot& slot, const base::Result<net::HttpReply>& reply);

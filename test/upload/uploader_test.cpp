@@ -21,6 +21,10 @@ using State = UploadStatus::State;
 using Copy = record::SecondCopy::State;
 using testing::HasSubstr;
 
+s3::Bucket bucket_at(uint16_t port) {
+  return s3::make_bucket("s3://footage/home", "http://127.0.0.1:" + std::to_string(port), "").value();
+}
+
 // The machine's clock, set wrong by as much as a test says. Thread-safe.
 class ShiftedClock final : public base::Clock {
  public:
@@ -59,10 +63,7 @@ class FakeStore {
   }
   ~FakeStore() { server_->stop(); }
 
-  [[nodiscard]] s3::Bucket bucket() const {
-    return s3::make_bucket("s3://footage/home", "http://127.0.0.1:" + std::to_string(server_->port()), "")
-        .value();
-  }
+  [[nodiscard]] s3::Bucket bucket() const { return bucket_at(server_->port()); }
   // Until so many objects are there; false when that takes too long.
   bool wait_for(size_t count) {
     std::unique_lock lock(mutex_);
@@ -125,8 +126,11 @@ class UploaderTest : public testing::Test {
     recorded_.run(objects * base::seconds(6), store::RunReason::kRestart, camera);
   }
   static UploaderOptions options_for(FakeStore& server, size_t connections = 2) {
+    return options_for(server.bucket(), connections);
+  }
+  static UploaderOptions options_for(s3::Bucket bucket, size_t connections) {
     UploaderOptions options;
-    options.bucket = server.bucket();
+    options.bucket = std::move(bucket);
     options.credentials = {"key", base::Secret("secret"), ""};
     options.relay = "r1";
     options.connections = connections;
@@ -280,13 +284,7 @@ TEST_F(UploaderTest, AnAttemptWithoutABodyDoesNotMakeItOurs) {
                            put(peer);
                            peer.say("HTTP/1.1 412 Precondition Failed\r\nContent-Length: 0\r\n\r\n");
                          }});
-  UploaderOptions options;
-  options.bucket =
-      s3::make_bucket("s3://footage/home", "http://127.0.0.1:" + std::to_string(server.port()), "").value();
-  options.credentials = {"key", base::Secret("secret"), ""};
-  options.relay = "r1";
-  options.connections = 1;
-  options.longest_pause = std::chrono::milliseconds(20);
+  UploaderOptions options = options_for(bucket_at(server.port()), 1);
   options.http.continue_wait = std::chrono::seconds(60);
   clock_.vouched = true;  // this store tells no time
   start(std::move(options));
@@ -322,13 +320,7 @@ TEST_F(UploaderTest, AnObjectWithoutAnAnswerWaitsWhileOthersGoOn) {
                          [&](test::Peer& peer) {
                            while (serve(peer, true)) continue;
                          }});
-  UploaderOptions options;
-  options.bucket =
-      s3::make_bucket("s3://footage/home", "http://127.0.0.1:" + std::to_string(server.port()), "").value();
-  options.credentials = {"key", base::Secret("secret"), ""};
-  options.relay = "r1";
-  options.connections = 1;
-  options.longest_pause = std::chrono::milliseconds(20);
+  UploaderOptions options = options_for(bucket_at(server.port()), 1);
   clock_.vouched = true;  // this store tells no time
   const base::SteadyTime began = clock_.steady();
   start(std::move(options));
